@@ -1,4 +1,4 @@
-"""The part of the page that compares two versions which has both answer the same texts."""
+"""The part of the page that compares two versions which has both answer the same texts, or the same picture."""
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -6,6 +6,7 @@ from django.utils.safestring import SafeString
 
 from inference.pipelines.pipeline import ItemPipeline
 from inference.pipelines.tasks import TASKS
+from inference.try_it.picture_form import picture_form
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
 from registry.errors import ArtifactMissing
@@ -16,19 +17,23 @@ _TEXTS, _LONGEST = 5, 2_000  # characters
 
 
 def draw_answers(request: HttpRequest, left: Version, right: Version) -> SafeString | str:
-    """Texts, and a button that sends them to both versions. Nothing for other tasks, or if one of the two cannot answer."""
+    """Items, and a button that sends them to both versions. Nothing for tensors, or if one of the two cannot answer."""
     kind = TASKS[left.model.task]
-    if not issubclass(kind, ItemPipeline) or kind.several != "texts":
-        return ""
-    if not left.is_servable or not right.is_servable:
+    if not issubclass(kind, ItemPipeline) or not left.is_servable or not right.is_servable:
         return ""
     if not actor(request).may(Right.PREDICT, model_id=left.model_id):
         return ""
+    context = {"left": left, "right": right}
+    if kind.reads_files:
+        return render_to_string(
+            "admin/inference/compare_pictures.html",
+            {**context, "picture": picture_form(right)},
+            request,
+        )
     return render_to_string(
         "admin/inference/compare_texts.html",
         {
-            "left": left,
-            "right": right,
+            **context,
             "texts": _golden_texts(left.model) or [str(kind.example()["text"])],
             "has_spans": "offset_unit" in kind.options,
         },

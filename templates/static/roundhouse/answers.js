@@ -47,5 +47,5 @@ window.rhAnswers = (() => {
     return block;
   }
 
-  return { element, labelBars, markedText };
+  return { element, labelBars, markedText, scoreText };
 })();
