@@ -186,9 +186,9 @@ window.rhPictures = (() => {
   // Pointing at an object, in the list or in the picture, or focusing its line, highlights its box.
   function letChoose(objects, boxes, list) {
     function choose(chosen) {
-      boxes.toggleAttribute("data-chosen", Boolean(chosen));
+      boxes.toggleAttribute("data-lit", Boolean(chosen));
       for (const object of objects) {
-        for (const part of [object.outline, object.tag, object.line]) part.classList.toggle("rh-chosen", object === chosen);
+        for (const part of [object.outline, object.tag, object.line]) part.classList.toggle("rh-lit", object === chosen);
         object.line.setAttribute("aria-selected", object === chosen);
       }
     }
