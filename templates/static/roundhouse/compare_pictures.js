@@ -32,8 +32,8 @@
     else places[side].replaceChildren(...drawn(answer));
   }
 
-  const drawn = (answer) =>
-    answer.objects ? [annotated(answer, sent).block] : [labelBars(answer.labels), ...notesOn(answer, sent)];
+  const drawn = (answer, alone) =>
+    answer.objects ? [annotated(answer, sent).block] : [labelBars(answer.labels, alone), ...notesOn(answer, sent)];
 
   function refuse(side, problem) {
     places[side].replaceChildren(element("p", "rh-problem", problem));
@@ -42,7 +42,8 @@
   function showBoth(left, right) {
     if (left.objects) showBoxes(left, right);
     else {
-      for (const [side, answer] of [["left", left], ["right", right]]) places[side].replaceChildren(...drawn(answer));
+      places.left.replaceChildren(...drawn(left, labelsWithout(left, right)));
+      places.right.replaceChildren(...drawn(right, labelsWithout(right, left)));
       differences.replaceChildren(element("p", "", sentenceOnLabels(left, right)));
     }
   }
@@ -55,6 +56,11 @@
       element("p", "", sentenceOnBoxes(left.objects.length - alone.left.size, alone)),
       leastSlider(Object.values(shown)),
     );
+  }
+
+  function labelsWithout(answer, other) {
+    const others = new Set(other.labels.map(({ label }) => label));
+    return answer.labels.map(({ label }) => label).filter((label) => !others.has(label));
   }
 
   function sentenceOnLabels(left, right) {

@@ -2,7 +2,7 @@
 "use strict";
 
 window.rhPictures = (() => {
-  const { element, scoreText } = window.rhAnswers;
+  const { element, onlyHere, scoreText } = window.rhAnswers;
   const SVG = "http://www.w3.org/2000/svg";
   const MOST_OBJECTS = 500; // drawn; the rest is only in the JSON
   const TAG = { height: 18, padding: 5, baseline: 13, font: "600 12px system-ui, sans-serif" }; // in pixels of the screen
@@ -62,7 +62,7 @@ window.rhPictures = (() => {
     const line = element("li", "rh-object");
     const sides = `${Math.round(place.width)} × ${Math.round(place.height)} at ${Math.round(x1)}, ${Math.round(y1)}`;
     const title = element("span", "", label);
-    if (isOnlyHere) title.append(element("small", "rh-chip rh-chip-loading", "only here"));
+    if (isOnlyHere) title.append(onlyHere());
     line.append(element("i"), title, element("span", "rh-number", scoreText(confidence)), element("small", "", sides));
     line.setAttribute("role", "option");
     for (const part of [outline, tag, line]) part.style.setProperty("--rh-hue", hueOf(label));

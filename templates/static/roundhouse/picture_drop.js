@@ -12,7 +12,8 @@ window.rhPictureDrop = (() => {
     const zone = place.querySelector(".rh-drop");
     const chooser = zone.querySelector("input");
     const shown = zone.querySelector("img");
-    const caption = zone.querySelector("[data-chosen]");
+    const name = zone.querySelector("[data-chosen]");
+    const facts = zone.querySelector("[data-facts]");
     const problem = place.querySelector("[role=alert]");
     const mostBytes = Number(place.dataset.mostBytes);
     const example = window.rhPictures.fileOf(place.dataset.example, "picture");
@@ -38,32 +39,31 @@ window.rhPictureDrop = (() => {
       URL.revokeObjectURL(shown.src);
       shown.src = URL.createObjectURL(file);
       shown.hidden = false;
-      describe(size(file.size));
+      name.textContent = file === example ? "Example picture" : file.name;
+      facts.textContent = size(file.size);
     }
 
-    function describe(facts) {
-      caption.textContent = `${file === example ? "Example picture" : file.name}: ${facts}`;
-    }
-
-    shown.addEventListener("load", () => describe(`${shown.naturalWidth} × ${shown.naturalHeight} pixels, ${size(file.size)}`));
+    shown.addEventListener("load", () => {
+      facts.textContent = `${shown.naturalWidth} × ${shown.naturalHeight} pixels, ${size(file.size)}`;
+    });
     shown.addEventListener("error", () => {
       shown.hidden = true;
-      describe(`${size(file.size)}. Your browser cannot show this file.`);
+      facts.textContent = `${size(file.size)}. Your browser cannot show this file.`;
     });
     chooser.hasChangeListener = true; // the theme's listener expects a text field next to it, and fails
     chooser.addEventListener("change", () => {
       if (chooser.files.length) take(chooser.files[0]);
       chooser.value = ""; // so that the same file can be chosen again
     });
-    for (const name of ["dragover", "dragleave", "drop"]) {
-      zone.addEventListener(name, (event) => {
+    for (const kind of ["dragover", "dragleave", "drop"]) {
+      zone.addEventListener(kind, (event) => {
         event.preventDefault();
-        zone.classList.toggle("rh-over", name === "dragover");
-        if (name === "drop" && event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
+        zone.classList.toggle("rh-over", kind === "dragover");
+        if (kind === "drop" && event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
       });
     }
-    for (const name of ["dragover", "drop"]) {
-      window.addEventListener(name, (event) => event.preventDefault()); // a file dropped next to the zone must not replace the page
+    for (const kind of ["dragover", "drop"]) {
+      window.addEventListener(kind, (event) => event.preventDefault()); // a file dropped next to the zone must not replace the page
     }
     document.addEventListener("paste", (event) => {
       const pasted = event.clipboardData?.files[0];

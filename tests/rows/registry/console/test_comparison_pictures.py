@@ -89,11 +89,14 @@ class TestInABrowser:
         assert page.inner_text("#rh-picture-differences p") == "Version 1 says red, version 2 says blue."
         assert page.locator("[data-side=left] .rh-labels li").count() == 3
 
-    def test_labels_that_are_the_same(self, asked, tmp_path):
+    def test_labels_that_only_one_has_are_marked(self, asked, tmp_path):
         put_colours(tmp_path)
         page = asked(put_colours(tmp_path, top_k=2), a_picture((0, 255, 0)))
 
         assert page.inner_text("#rh-picture-differences p") == "Both say green."
+        (alone,) = page.locator("[data-side=left] .rh-labels li", has=page.locator(".rh-only-here")).all()
+        assert alone.inner_text().startswith(("red", "blue"))
+        assert page.locator("[data-side=right] .rh-only-here").count() == 0
 
     def test_a_picture_that_is_refused_is_refused_on_both_sides(self, visit, two_patches):
         runtime.start()
