@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-COMMANDS = (["engine_bench.py"], ["pool_bench.py"], ["registry_bench.py"])
+COMMANDS = (["engine_bench.py"], ["pool_bench.py"], ["registry_bench.py"], ["boxes_bench.py"])
 
 
 def main() -> None:

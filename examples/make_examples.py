@@ -1,5 +1,8 @@
 """Make the example models. Deterministic: running it again gives the same bytes.
 
+It leaves the two models of pictures alone, which figures.py and shapes.py train: that needs torch, takes long, and gives other
+weights on another machine.
+
 Run: python examples/make_examples.py
 """
 

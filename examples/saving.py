@@ -11,22 +11,28 @@ HERE = Path(__file__).parent
 OPSET, IR = 17, 9
 
 
-def save(slug, graph, *, title, notes, sample, files=None, **about):
+def save(slug, graph, *, title, notes, sample, files=None, metadata=None, **about):
     """`files` are those that the task needs beside the model, by name."""
+    folder = HERE / slug
+    folder.mkdir(exist_ok=True)
+    (folder / "model.onnx").write_bytes(serialize(graph, metadata))
+    (folder / "about.json").write_text(json.dumps({"title": title, "notes": notes, **about}, indent=2) + "\n")
+    (folder / "sample.json").write_text(json.dumps(sample) + "\n")
+    for name, content in (files or {}).items():
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def serialize(graph, metadata=None):
+    """The bytes of a model file. `metadata` are its properties, by name."""
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR,
         producer_name="roundhouse-examples",
     )
+    helper.set_model_props(model, metadata or {})
     onnx.checker.check_model(model, full_check=True)
-    folder = HERE / slug
-    folder.mkdir(exist_ok=True)
-    (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
-    (folder / "about.json").write_text(json.dumps({"title": title, "notes": notes, **about}, indent=2) + "\n")
-    (folder / "sample.json").write_text(json.dumps(sample) + "\n")
-    for name, text in (files or {}).items():
-        (folder / name).write_text(text)
+    return model.SerializeToString(deterministic=True)
 
 
 def floats(name, *shape):

@@ -1,6 +1,6 @@
 """The tasks of the library for the registry's versions: which there are, and the pipeline of a version."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,19 @@ from typing import Any
 from inference.pipelines.errors import BadTaskConfig, InvalidItem
 from inference.pipelines.pipeline import FilesBeside, ItemPipeline, Pipeline
 from inference.pipelines.tasks import TASKS
-from inference.tensors.signature import Signature
+from inference.tensors.signature import Signature, TensorSpec
 from registry.catalogue import artifacts
 from registry.catalogue.errors import InvalidTaskConfig
 from registry.catalogue.models import Version
 from registry.catalogue.task_kinds import FilesBesideModel, TaskKind
 from registry.errors import Invalid
+from registry.kit.declarations import DeclaredTensor
+
+# By ONNX's number
+_DATATYPES = {
+    1: "FP32", 2: "UINT8", 3: "INT8", 4: "UINT16", 5: "INT16", 6: "INT32", 7: "INT64", 8: "BYTES", 9: "BOOL",
+    10: "FP16", 11: "FP64", 12: "UINT32", 13: "UINT64",
+}  # fmt: skip
 
 
 def registered_tasks() -> dict[str, TaskKind]:
@@ -23,6 +30,8 @@ def registered_tasks() -> dict[str, TaskKind]:
             kind.title,
             partial(_check, name),
             partial(_prefill, name),
+            partial(_is_stated, name),
+            kind.asked,
             kind.kept_files,
             metrics=kind.golden.metrics,
             check_row=partial(_check_row, kind.golden.check) if kind.golden.check is not None else None,
@@ -74,9 +83,30 @@ def _check(task: str, config: Mapping[str, Any], files: Collection[str]) -> None
 
 def _prefill(task: str, beside: FilesBesideModel) -> Mapping[str, Any]:
     try:
-        return TASKS[task].prefill(FilesBeside(beside.files, beside.labels))
+        return TASKS[task].prefill(_beside(beside))
     except BadTaskConfig as error:
         raise in_registry(error) from None
+
+
+def _is_stated(task: str, beside: FilesBesideModel) -> bool:
+    return TASKS[task].is_stated(_beside(beside))
+
+
+def _beside(sent: FilesBesideModel) -> FilesBeside:
+    declared = sent.declared
+    signature = Signature(_specs(declared.inputs), _specs(declared.outputs))
+    return FilesBeside(sent.files, sent.labels, declared.metadata, signature)
+
+
+def _specs(tensors: Sequence[DeclaredTensor]) -> tuple[TensorSpec, ...]:
+    """Those of types that the engine knows."""
+    return tuple(
+        TensorSpec(
+            tensor.name, _DATATYPES[tensor.element_type], tensor.shape or (), any_rank=tensor.shape is None
+        )
+        for tensor in tensors
+        if tensor.element_type in _DATATYPES
+    )
 
 
 def in_registry(error: BadTaskConfig) -> InvalidTaskConfig:

@@ -66,13 +66,13 @@ class BadTensor(InvalidInput):
 
 
 class NotAPrediction(BadBody):
-    """Send a JSON object with exactly one of `inputs`, `instances`, `features`, `data`, `text` and `texts`."""
+    """Send exactly one of `inputs`, `instances`, `features`, `data`, or the items of a task, such as `text` or `image`."""
 
     code = "not_a_prediction"
 
 
 class UnsupportedBody(BadBody):
-    """Send application/json or application/octet-stream, not compressed."""
+    """Send JSON, tensors in binary, a picture or a form, not compressed."""
 
     code = "unsupported_media_type"
 

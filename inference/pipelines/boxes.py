@@ -6,8 +6,7 @@ found = find_boxes(outputs, layout, placements, size=size, labels=80, rules=BoxR
 A box is x1, y1, x2, y2. All computing is in FP64, so that no comparison depends on the model's precision.
 """
 
-import ast
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -16,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.pipelines.errors import BadTaskConfig, UnusableOutput
+from inference.pipelines.labels import MAX_LABELS
 from inference.pipelines.pictures import Placement
 from inference.pipelines.scores import Scores, best, softmax
+from inference.pipelines.ultralytics import ExportFacts
 from inference.tensors.arrays import Array, is_finite
 from inference.tensors.signature import Dim, Signature, TensorSpec
 
@@ -25,23 +26,17 @@ Corners = NDArray[np.float64]  # rows of x1, y1, x2, y2
 Rows = NDArray[np.intp]
 Matches = NDArray[np.bool_]
 
-# Boxes that are compared at once. The first block is small: its few winners suppress most of what follows.
-_FIRST_BLOCK, _LARGEST_BLOCK = 64, 512
+# The first boxes are few: those that stay suppress most of what follows. Then more and more are compared with what stays,
+# and no more than a block of the others with one another.
+_FIRST_STEP, _LARGEST_STEP, _LARGEST_BLOCK = 64, 4_096, 512
+_FEW = 1 / 16  # of all pairs: up to here, listing those of one class takes less time than looking at all
 _LARGEST = 1e100  # of a coordinate: the areas of such boxes are still finite
 _TOLERATED_SCORE = 1.01  # quantised models exceed 1 a little
 _LOGITS, _PRED_BOXES = "logits", "pred_boxes"  # names of the outputs that Hugging Face's DETR has
-_MAX_LABELS, _LONGEST_LABEL = 10_000, 200
 
 
 class BoxLayout(StrEnum):
     """How a detector's outputs hold its boxes.
-
-    yolov5          YOLOv5, v7: rows of centre, size, objectness and a score for each class, in pixels
-    yolov8          YOLOv8, 9, 11, 12: the same without objectness, and transposed
-    yolov10         YOLOv10, YOLO26, and files exported with `nms=True`: rows of corners, score, class, in pixels
-    rtdetr          RT-DETR of Ultralytics: rows of centre, size, score, class, relative to the input's size
-    rtdetr_scores   RT-DETR of Ultralytics before May 2026: a score for each class instead
-    detr            DETR of Hugging Face: logits, the last one for "no object", and boxes relative to the input's size
 
     Shapes do not distinguish them: (1, 300, 6) may be yolov10, rtdetr, or rtdetr_scores with two classes.
     """
@@ -57,6 +52,20 @@ class BoxLayout(StrEnum):
     def needs_suppression(self) -> bool:
         """Whether several boxes may be of one object. The other models find each object once."""
         return self in {BoxLayout.YOLOV5, BoxLayout.YOLOV8}
+
+    @classmethod
+    def in_words(cls) -> str:
+        return "; ".join(f"{layout}: {LAYOUTS_IN_WORDS[layout]}" for layout in cls)
+
+
+LAYOUTS_IN_WORDS: Mapping[BoxLayout, str] = {
+    BoxLayout.YOLOV5: "YOLOv5 and v7 (centre, size, objectness, a score for each label)",
+    BoxLayout.YOLOV8: "YOLOv8, 9, 11 and 12 (centre, size, a score for each label; a column for each box)",
+    BoxLayout.YOLOV10: "YOLOv10, YOLO26, and exports with nms=True (corners, score, label)",
+    BoxLayout.RTDETR: "RT-DETR of Ultralytics (centre, size, score, label; relative to the input)",
+    BoxLayout.RTDETR_SCORES: "RT-DETR of Ultralytics before May 2026 (centre, size, a score for each label; relative to the input)",
+    BoxLayout.DETR: "DETR of Hugging Face (logits and pred_boxes)",
+}
 
 
 class InputSize(NamedTuple):
@@ -180,7 +189,7 @@ def _yolov8(columns: Array, threshold: float) -> Boxes:
 
 def _final(rows: Array, threshold: float) -> Boxes:
     rows = rows[_reaches(rows[:, 4], threshold)].astype(np.float64)
-    classes = rows[:, 5].clip(-1, _MAX_LABELS).astype(np.intp)
+    classes = rows[:, 5].clip(-1, MAX_LABELS).astype(np.intp)
     if (classes != rows[:, 5]).any():
         raise BadTaskConfig(
             "The model's outputs have other numbers where this layout has classes.", field="box_layout"
@@ -304,14 +313,18 @@ def suppress(boxes: Boxes, *, overlap: float, most: int) -> Rows:
     is no time limit either, which would leave the rest of a batch without boxes.
     """
     order = best(boxes.scores, len(boxes))
-    ordered = _Columns(np.ascontiguousarray(boxes.corners[order].T), boxes.classes[order])
+    ordered = _Columns.of(boxes, order)
     kept: Rows = np.empty(0, np.intp)
-    start, length = 0, _FIRST_BLOCK
+    start, step = 0, _FIRST_STEP
     while start < len(order) and len(kept) < most:
-        block = np.arange(start, min(start + length, len(order)))
-        block = block[~_overlaps(ordered.take(kept), ordered.take(block), overlap).any(axis=0)]
+        end = min(start + step, len(order))
+        is_free = np.ones(end - start, np.bool_)
+        is_free[_overlaps(ordered.take(kept), ordered.part(start, end), overlap)[1]] = False
+        block = start + np.flatnonzero(is_free)
+        if len(block) > _LARGEST_BLOCK:
+            end, block = block[_LARGEST_BLOCK], block[:_LARGEST_BLOCK]
         kept = np.concatenate([kept, block[_winners(ordered.take(block), overlap)]])
-        start, length = start + length, min(2 * length, _LARGEST_BLOCK)
+        start, step = end, min(2 * step, _LARGEST_STEP)
     return order[kept[:most]]
 
 
@@ -319,42 +332,66 @@ class _Columns(NamedTuple):
     """Boxes as numpy compares them fastest."""
 
     edges: NDArray[np.float64]  # four rows: all x1, all y1, all x2, all y2
+    areas: Scores
     classes: Rows
 
+    @classmethod
+    def of(cls, boxes: Boxes, rows: Rows) -> "_Columns":
+        edges = np.ascontiguousarray(boxes.corners.take(rows, axis=0).T)
+        return cls(edges, _areas(edges[:2], edges[2:]), boxes.classes.take(rows))
+
     def take(self, places: Rows) -> "_Columns":
-        return _Columns(self.edges.take(places, axis=1), self.classes.take(places))
+        return _Columns(self.edges.take(places, axis=1), self.areas.take(places), self.classes.take(places))
+
+    def part(self, start: int, end: int) -> "_Columns":
+        return _Columns(self.edges[:, start:end], self.areas[start:end], self.classes[start:end])
 
 
 def _winners(boxes: _Columns, overlap: float) -> list[int]:
     """The boxes of one block that stay; the block is sorted, best first."""
-    rows = np.packbits(_overlaps(boxes, boxes, overlap), axis=1, bitorder="little")
+    count = len(boxes.classes)
+    found = np.zeros((count, count), np.bool_)
+    found[_overlaps(boxes, boxes, overlap)] = True
     kept, suppressed = [], 0  # a bit for each box
-    for place, row in enumerate(rows):
+    for place, row in enumerate(np.packbits(found, axis=1, bitorder="little")):
         if not suppressed >> place & 1:
             kept.append(place)
             suppressed |= int.from_bytes(row.tobytes(), "little")
     return kept
 
 
-def _overlaps(ones: _Columns, others: _Columns, limit: float) -> Matches:
-    """Whether each of `ones` overlaps each of `others` by more than the limit, and is of the same class."""
+def _overlaps(ones: _Columns, others: _Columns, limit: float) -> tuple[Rows, Rows]:
+    """Which of `ones` overlap which of `others` by more than the limit, and are of the same class."""
+    rows, columns = _candidates(ones, others)
+    one, other = ones.edges.take(rows, axis=1), others.edges.take(columns, axis=1)
+    common = _areas(np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:]))
+    union = ones.areas.take(rows) + others.areas.take(columns) - common
+    shares = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    found = shares > limit
+    return rows[found], columns[found]
+
+
+def _candidates(ones: _Columns, others: _Columns) -> tuple[Rows, Rows]:
+    """The pairs of one class; if these are many, those of them that touch."""
+    sizes = np.bincount(ones.classes, minlength=others.classes.max(initial=0) + 1)
+    counts = sizes.take(others.classes)
+    total = int(counts.sum())
+    if total > len(ones.classes) * len(others.classes) * _FEW:
+        return _touching(ones, others)
+    columns = np.repeat(np.arange(len(counts)), counts)
+    starts = (np.cumsum(sizes) - sizes).take(others.classes) - np.cumsum(counts) + counts
+    return np.argsort(ones.classes).take(np.arange(total) + starts.take(columns)), columns
+
+
+def _touching(ones: _Columns, others: _Columns) -> tuple[Rows, Rows]:
+    """The pairs of one class that touch."""
     one, other = ones.edges[:, :, None], others.edges[:, None, :]
     found = ones.classes[:, None] == others.classes
-    if np.count_nonzero(found) > found.size // 16:  # few classes: most pairs do not even touch
-        for axis in (0, 1):
-            found &= one[axis] < other[axis + 2]
-            found &= other[axis] < one[axis + 2]
+    for axis in (0, 1):
+        found &= one[axis] < other[axis + 2]
+        found &= other[axis] < one[axis + 2]
     rows, columns = np.nonzero(found)
-    shares = _shares(ones.edges.take(rows, axis=1), others.edges.take(columns, axis=1))
-    found[rows, columns] = shares > limit
-    return np.asarray(found)
-
-
-def _shares(ones: NDArray[np.float64], others: NDArray[np.float64]) -> Scores:
-    """Intersection over union, column by column; 0 if neither box has an area."""
-    common = _areas(np.maximum(ones[:2], others[:2]), np.minimum(ones[2:], others[2:]))
-    union = _areas(ones[:2], ones[2:]) + _areas(others[:2], others[2:]) - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return rows, columns
 
 
 def _areas(begins: NDArray[np.float64], ends: NDArray[np.float64]) -> Scores:
@@ -364,10 +401,6 @@ def _areas(begins: NDArray[np.float64], ends: NDArray[np.float64]) -> Scores:
 
 _RTDETR_HEAD = "RTDETRDecoder"
 _YOLO_HEADS = {"Detect", "v10Detect", "WorldDetect", "YOLOEDetect"}
-_MADE_UP = [f"class{number}" for number in range(999)]  # the exporter's names for a model that has none
-_STRIDES = ((8, 16, 32), (4, 8, 16, 32), (8, 16, 32, 64))
-_LONG_VALUE, _SHORT_VALUE = 256 * 1024, 4 * 1024  # characters; parsing one may take 500 bytes
-_MOST_PIXELS = 16_384  # of a side
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,58 +411,13 @@ class Suggestion:
     missing: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What the metadata say; None for what is missing or has another form."""
-
-    is_ultralytics: bool  # exported by the package `ultralytics`
-    is_yolov5: bool  # exported by the repository `yolov5`, which writes two fields
-    task: str | None
-    head: str | None
-    end2end: bool | None
-    nms: bool | None
-    stride: int | None
-    labels: list[str] | None
-    size: InputSize | None
-
-    @classmethod
-    def of(cls, metadata: Mapping[str, str], signature: Signature) -> "_Facts":
-        end2end = _literal(metadata.get("end2end"), _SHORT_VALUE)
-        stride = _literal(metadata.get("stride"), _SHORT_VALUE)
-        args = _literal(metadata.get("args"), _SHORT_VALUE)
-        nms = args.get("nms") if isinstance(args, dict) else None
-        return cls(
-            is_ultralytics=metadata.get("author") == "Ultralytics",
-            is_yolov5=set(metadata) == {"stride", "names"},
-            task=metadata.get("task"),
-            head=metadata.get("head"),
-            end2end=end2end if isinstance(end2end, bool) else None,
-            nms=nms if isinstance(nms, bool) else None,
-            stride=stride if type(stride) is int else None,
-            labels=_labels(_literal(metadata.get("names"), _LONG_VALUE)),
-            size=_size(_literal(metadata.get("imgsz"), _SHORT_VALUE), signature),
-        )
-
-    @property
-    def anchors(self) -> set[int]:
-        """How many boxes a YOLO may have: one for each cell of its three or four grids."""
-        if self.size is None:
-            return set()
-        width, height = self.size
-        return {
-            sum(width // step * (height // step) for step in strides)
-            for strides in _STRIDES
-            if self.stride in {None, strides[-1]} and width % strides[-1] == height % strides[-1] == 0
-        }
-
-
 def suggest_layout(metadata: Mapping[str, str], signature: Signature) -> Suggestion:
     """The configuration of an Ultralytics file, as far as its metadata and shapes prove it together, and the fields to ask for.
 
     Neither is enough alone. Shapes look alike, and some metadata contradict their file: `end2end` may be true although the
     file needs suppression, and a file without names gets names for 999 classes.
     """
-    facts = _Facts.of(metadata, signature)
+    facts = ExportFacts.of(metadata, signature)
     outputs = [spec for spec in signature.outputs if len(spec.shape) == 3]
     layout = _proven_layout(facts, outputs[0].shape) if len(outputs) == 1 else None
     fields: dict[str, Any] = {
@@ -449,7 +437,7 @@ def suggest_layout(metadata: Mapping[str, str], signature: Signature) -> Suggest
     return Suggestion(config | ({"output": outputs[0].name} if layout else {}), missing)
 
 
-def _proven_layout(facts: _Facts, shape: Sequence[Dim]) -> BoxLayout | None:
+def _proven_layout(facts: ExportFacts, shape: Sequence[Dim]) -> BoxLayout | None:
     _, second, third = shape
     labels = len(facts.labels) if facts.labels else None
     if second == third:
@@ -469,57 +457,15 @@ def _proven_layout(facts: _Facts, shape: Sequence[Dim]) -> BoxLayout | None:
     return BoxLayout.YOLOV8 if is_stated or (facts.head is None and third in facts.anchors) else None
 
 
-def _proven_yolov5(facts: _Facts, labels: int | None, second: Dim, third: Dim) -> BoxLayout | None:
+def _proven_yolov5(facts: ExportFacts, labels: int | None, second: Dim, third: Dim) -> BoxLayout | None:
     if labels and third == 5 + labels and second in {3 * count for count in facts.anchors}:
         return BoxLayout.YOLOV5
     return None
 
 
-def _proven_rtdetr(facts: _Facts, labels: int | None, third: Dim) -> BoxLayout | None:
+def _proven_rtdetr(facts: ExportFacts, labels: int | None, third: Dim) -> BoxLayout | None:
     if facts.nms or labels in {None, 2}:  # with two classes, both layouts have six columns
         return None
     if third == 6:
         return BoxLayout.RTDETR
     return BoxLayout.RTDETR_SCORES if labels and third == 4 + labels else None
-
-
-def _literal(text: str | None, longest: int) -> object:
-    """A value that was written with `str()`; None if it cannot be read."""
-    if text is None or len(text) > longest:
-        return None
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return None
-
-
-def _labels(names: object) -> list[str] | None:
-    """The labels in `{0: 'person', 1: 'bicycle'}`, or in a list."""
-    if isinstance(names, dict):
-        if not all(type(key) is int for key in names) or sorted(names) != list(range(len(names))):
-            return None
-        names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not 0 < len(names) <= _MAX_LABELS:
-        return None
-    if names == _MADE_UP or not all(
-        isinstance(name, str) and 0 < len(name) <= _LONGEST_LABEL for name in names
-    ):
-        return None
-    return names
-
-
-def _size(imgsz: object, signature: Signature) -> InputSize | None:
-    """The input's size, from the signature or, for free axes, from the metadata; None if the two contradict each other."""
-    if len(signature.required_inputs) != 1:
-        return None
-    shape = signature.required_inputs[0].shape
-    if len(shape) != 4 or (shape[1] == 3) == (shape[3] == 3):
-        return None
-    sides: Iterable[Dim] = shape[2:] if shape[1] == 3 else shape[1:3]
-    values = imgsz if isinstance(imgsz, list | tuple) and len(imgsz) == 2 else (None, None)
-    chosen = [declared or value for declared, value in zip(sides, values, strict=True)]
-    if not all(type(side) is int and 0 < side <= _MOST_PIXELS for side in chosen):
-        return None
-    if any(value is not None and value != side for value, side in zip(values, chosen, strict=True)):
-        return None
-    return InputSize(width=chosen[1], height=chosen[0])

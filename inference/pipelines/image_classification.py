@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from inference.pipelines.hugging_face import read_function, read_id2label, read_picture_fields
 from inference.pipelines.labels import Label, LabelFields, LabelOutput
 from inference.pipelines.picture_rows import PICTURE_LABEL_ROWS
 from inference.pipelines.picture_task import ANY_PICTURES, PictureTask
 from inference.pipelines.pictures import Picture, PictureDefaults, PictureFields, PictureInputs, Resize
-from inference.pipelines.pipeline import Config, Encoded, Files, RowOutputs
+from inference.pipelines.pipeline import Config, Encoded, Files, FilesBeside, RowOutputs
+from inference.pipelines.ultralytics import ExportFacts, is_for
 from inference.tensors.arrays import Tensors
 from inference.tensors.signature import Signature, TensorSpec
 
@@ -40,6 +42,7 @@ class PicturesAsked:
 class ImageClassification(PictureTask[PicturesAsked]):
     task = "image-classification"
     title = "labels for pictures"
+    asked = ("labels",)
     golden = PICTURE_LABEL_ROWS
     options = ("top_k",)
 
@@ -57,6 +60,21 @@ class ImageClassification(PictureTask[PicturesAsked]):
         LabelFields(fields, usual_top_k=_MOST_USUAL_LABELS)
         PictureInputs(fields, ANY_PICTURES, _IMAGENET)
         fields.end()
+
+    @classmethod
+    def prefill(cls, beside: FilesBeside) -> dict[str, Any]:
+        """The files beside the model count more than its metadata."""
+        found = _of_ultralytics(beside) if cls.is_stated(beside) else {}
+        found |= read_picture_fields(beside.files)
+        if labels := read_id2label(beside.files):
+            found["labels"] = labels
+        if function := read_function(beside.files):
+            found["function"] = function
+        return found
+
+    @classmethod
+    def is_stated(cls, beside: FilesBeside) -> bool:
+        return is_for("classify", beside.metadata)
 
     @classmethod
     def items_of(cls, config: Config) -> Signature:
@@ -95,3 +113,15 @@ class ImageClassification(PictureTask[PicturesAsked]):
             "confidence": np.array([answer.confidence for answer in answers]),
             "scores": np.array([[scores[label] for label in self.labels] for scores in by_label]),
         }
+
+
+def _of_ultralytics(beside: FilesBeside) -> dict[str, Any]:
+    """The exporter puts the softmax into the file, and pictures are only cut and divided by 255."""
+    facts = ExportFacts.of(beside.metadata, beside.signature)
+    found: dict[str, Any] = {"function": "none", "scale": "1/255", "mean": [0, 0, 0], "std": [1, 1, 1]}
+    if facts.labels:
+        found["labels"] = facts.labels
+    if facts.size and facts.size[0] == facts.size[1]:
+        found |= dict(zip(("width", "height"), facts.size, strict=True))
+        found |= {"resize": "shorter_side", "shorter_side": facts.size[0]}
+    return found

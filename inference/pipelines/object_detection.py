@@ -7,13 +7,23 @@ from typing import Any
 import numpy as np
 import orjson
 
-from inference.pipelines.boxes import Boxes, BoxLayout, BoxRules, InputSize, find_boxes, find_outputs
+from inference.pipelines.boxes import (
+    Boxes,
+    BoxLayout,
+    BoxRules,
+    InputSize,
+    find_boxes,
+    find_outputs,
+    suggest_layout,
+)
 from inference.pipelines.errors import BadTaskConfig, InvalidItem, UnusableOutput
+from inference.pipelines.hugging_face import read_id2label
 from inference.pipelines.labels import read_labels
 from inference.pipelines.picture_rows import BOX_ROWS
 from inference.pipelines.picture_task import ANY_PICTURES, PictureTask
 from inference.pipelines.pictures import Picture, PictureDefaults, PictureFields, PictureInputs, Resize
-from inference.pipelines.pipeline import Config, Encoded, Fields, Files, RowOutputs
+from inference.pipelines.pipeline import Config, Encoded, Fields, Files, FilesBeside, RowOutputs
+from inference.pipelines.ultralytics import is_for
 from inference.tensors.arrays import Array, Tensors
 from inference.tensors.signature import Signature, TensorSpec
 
@@ -62,7 +72,7 @@ class _BoxFields:
         layout = fields.choice("box_layout", ["", *BoxLayout], "")
         if not layout:
             raise BadTaskConfig(
-                f"Say how the model's outputs hold its boxes: {', '.join(BoxLayout)}. Their shape does not tell.",
+                f"Say how the model's outputs hold its boxes; their shape does not tell. {BoxLayout.in_words()}.",
                 field="box_layout",
             )
         self.layout = BoxLayout(layout)
@@ -78,6 +88,7 @@ class _BoxFields:
 class ObjectDetection(PictureTask[BoxesAsked]):
     task = "object-detection"
     title = "objects in pictures, with boxes"
+    asked = ("labels", "box_layout", "width", "height", "resize")
     golden = BOX_ROWS
     options = ("threshold",)
     is_slow_to_decode = True
@@ -97,6 +108,16 @@ class ObjectDetection(PictureTask[BoxesAsked]):
         _BoxFields(fields)
         PictureInputs(fields, ANY_PICTURES, _USUAL)
         fields.end()
+
+    @classmethod
+    def prefill(cls, beside: FilesBeside) -> dict[str, Any]:
+        found = suggest_layout(beside.metadata, beside.signature).config
+        labels = read_id2label(beside.files)
+        return found | {"labels": labels} if labels and len(set(labels)) == len(labels) else found
+
+    @classmethod
+    def is_stated(cls, beside: FilesBeside) -> bool:
+        return is_for("detect", beside.metadata)
 
     @classmethod
     def items_of(cls, config: Config) -> Signature:

@@ -35,6 +35,7 @@ from inference.pipelines.errors import (
     UnsupportedPicture,
 )
 from inference.pipelines.pipeline import Fields
+from inference.pipelines.resampling import TAPS, interpolated
 from inference.tensors.arrays import Array, Tensors
 from inference.tensors.signature import Signature, TensorSpec
 
@@ -416,6 +417,7 @@ class Resize(StrEnum):
     """How a picture gets the size of the model's input."""
 
     SHORTER_SIDE = "shorter_side"  # resized to it, then the centre is cut out
+    SQUARE = "square"  # stretched to a square of the shorter side, then the centre is cut out
     STRETCH = "stretch"
     LETTERBOX = "letterbox"  # the whole picture, the rest is padding
 
@@ -425,6 +427,14 @@ class Padding(StrEnum):
 
     BOTH_SIDES = "both_sides"
     RIGHT_AND_BOTTOM = "right_and_bottom"
+
+
+class Rounding(StrEnum):
+    """How the longer side and the place of the centre become whole numbers; named after whose way it is."""
+
+    TORCHVISION = "torchvision"  # the side down, the place to the nearest
+    TRANSFORMERS = "transformers"  # both down
+    PADDLECLAS = "paddleclas"  # the side to the nearest, the place down
 
 
 RESAMPLERS = {
@@ -468,6 +478,8 @@ class Geometry:
     resampler: str
     antialias: bool  # False: from the nearest pixels alone, however much smaller it gets, as OpenCV does
     shorter_side: int
+    rounding: Rounding
+    as_jpeg: bool
     padding: Padding
     padding_value: int
 
@@ -480,23 +492,38 @@ class Geometry:
             if self.padding is Padding.BOTH_SIDES:
                 left = round((self.width - size[0]) / 2 - 0.1)
                 top = round((self.height - size[1]) / 2 - 0.1)
-        elif self.resize is Resize.SHORTER_SIDE:
-            short = min(width, height)
-            size = self.shorter_side * width // short, self.shorter_side * height // short
-            left, top = -round((size[0] - self.width) / 2), -round((size[1] - self.height) / 2)
+        elif self.is_cut_out:
+            size = self._size_before_cut(width, height)
+            left, top = -self._half(size[0] - self.width), -self._half(size[1] - self.height)
         return Placement(size[0] / width, size[1] / height, left, top, width, height), size
+
+    @property
+    def is_cut_out(self) -> bool:
+        """Whether the picture is made larger than the input, and its centre cut out."""
+        return self.resize in {Resize.SHORTER_SIDE, Resize.SQUARE}
+
+    def _size_before_cut(self, width: int, height: int) -> tuple[int, int]:
+        if self.resize is Resize.SQUARE:
+            return self.shorter_side, self.shorter_side
+        short = min(width, height)
+        if self.rounding is Rounding.PADDLECLAS:
+            return round(self.shorter_side * width / short), round(self.shorter_side * height / short)
+        return self.shorter_side * width // short, self.shorter_side * height // short
+
+    def _half(self, length: int) -> int:
+        return round(length / 2) if self.rounding is Rounding.TORCHVISION else length // 2
 
     def fit(self, image: Image.Image) -> tuple[Pixels, Placement]:
         """The picture in the input's size, and where it lies there."""
         placement, size = self.place(*image.size)
-        if self.resize is Resize.SHORTER_SIDE:
+        if self.is_cut_out:
             fitted = self._cut_out(image, size, -placement.left, -placement.top)
         elif size == (self.width, self.height):
             fitted = self._resized(image, size, (0, 0, *image.size))
         else:
             fitted = Image.new("RGB", (self.width, self.height), (self.padding_value,) * 3)
             fitted.paste(self._resized(image, size, (0, 0, *image.size)), (placement.left, placement.top))
-        return np.asarray(fitted), placement
+        return np.asarray(_through_jpeg(fitted) if self.as_jpeg else fitted), placement
 
     def _cut_out(self, image: Image.Image, size: tuple[int, int], left: int, top: int) -> Image.Image:
         box = (left, top, left + self.width, top + self.height)
@@ -515,8 +542,17 @@ class Geometry:
         resampler = RESAMPLERS[self.resampler]
         if self.antialias:
             return image.resize(size, resampler, box)
+        if self.resampler in TAPS:
+            return interpolated(image, size, box, self.resampler)
         x, y = (box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1]
         return image.transform(size, Image.Transform.AFFINE, (x, 0, box[0], 0, y, box[1]), resampler)
+
+
+def _through_jpeg(image: Image.Image) -> Image.Image:
+    """Written with the usual quality and read again, as models were trained whose pictures were resized files."""
+    file = BytesIO()
+    image.save(file, "JPEG")
+    return Image.open(file, formats=["JPEG"])
 
 
 # Configuration and inputs
@@ -575,7 +611,7 @@ class PictureInputs:
         larger = max(height, width)
         resampler = fields.choice("resampler", list(RESAMPLERS), "bilinear")
         antialias = fields.flag("antialias", default=True)
-        if not antialias and resampler not in {"nearest", "bilinear", "bicubic"}:
+        if not antialias and resampler == "area":
             raise BadTaskConfig(f"The resampler {resampler} always smooths.", field="antialias")
         return Geometry(
             width,
@@ -584,6 +620,8 @@ class PictureInputs:
             resampler,
             antialias,
             fields.number("shorter_side", round(larger * 256 / 224), least=larger, most=2 * _MOST_SIDE),
+            Rounding(fields.choice("rounding", list(Rounding), Rounding.TORCHVISION)),
+            fields.flag("as_jpeg", default=False),
             Padding(fields.choice("padding", list(Padding), Padding.BOTH_SIDES)),
             fields.number("padding_value", 114, least=0, most=255),
         )
@@ -613,8 +651,10 @@ class PictureInputs:
         """All that changes the inputs. Not the limits: they only refuse."""
         g = self.geometry
         used: list[Any] = [g.width, g.height, g.resize, g.resampler, g.antialias]
-        if g.resize is Resize.SHORTER_SIDE:
-            used.append(g.shorter_side)
+        if g.is_cut_out:
+            used += [g.shorter_side, g.rounding]
+        if g.as_jpeg:
+            used.append("jpeg")
         if g.resize is Resize.LETTERBOX:
             used += [g.padding, g.padding_value]
         scaling = [self._scale, self._mean, self._std, self.is_bgr]

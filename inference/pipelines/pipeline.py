@@ -26,12 +26,20 @@ Config = Mapping[str, Any]
 C = TypeVar("C")
 
 
+_UNKNOWN = Signature((), ())
+
+
 @dataclass(frozen=True, slots=True)
 class FilesBeside:
-    """What came with a model file: other files by name, and the labels of a ZipMap that was removed from it."""
+    """What came with a model file: other files by name, and the labels of a ZipMap that was removed from it.
+
+    And what the file itself declares: its metadata, and its inputs and outputs, if they are known.
+    """
 
     files: Files = field(default_factory=dict)
     labels: Sequence[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    signature: Signature = _UNKNOWN
 
 
 class TokenReader(Protocol):
@@ -69,6 +77,7 @@ class Pipeline(ABC):
     task: ClassVar[str]
     title: ClassVar[str]
     kept_files: ClassVar[tuple[str, ...]] = ()  # endings of the names of files that a version needs to answer
+    asked: ClassVar[tuple[str, ...]] = ()  # fields that a person fills in if no file states them
     golden: ClassVar[GoldenRows] = TENSOR_ROWS  # what rows of its golden sets look like
     labels: Sequence[str] = ()  # of a classification, in the order of its scores
     model_outputs: Sequence[str] | None = None  # those that answers are made of, the scores first; None: all
@@ -85,8 +94,13 @@ class Pipeline(ABC):
 
     @classmethod
     def prefill(cls, beside: FilesBeside) -> dict[str, Any]:
-        """The part of a configuration that the files beside a model state. What they do not state is left out."""
+        """The part of a configuration that the model file and those beside it state. What they do not state is left out."""
         return {}
+
+    @classmethod
+    def is_stated(cls, beside: FilesBeside) -> bool:
+        """Whether the model file says that it is for this task."""
+        return False
 
     @property
     def callers_signature(self) -> Signature:

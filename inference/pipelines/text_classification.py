@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from inference.pipelines.golden import LABEL_ROWS
+from inference.pipelines.hugging_face import read_function
 from inference.pipelines.labels import Label, LabelFields, LabelOutput
 from inference.pipelines.pipeline import (
     Config,
@@ -26,18 +27,12 @@ from inference.pipelines.texts import (
     TextFields,
     TokenRows,
     prefilled,
-    problem_type,
     text_inputs,
 )
 from inference.tensors.arrays import Tensors
 from inference.tensors.signature import Signature, TensorSpec
 
 _MOST_USUAL_LABELS = 100  # of an answer, unless configured or requested
-_FUNCTIONS = {
-    "single_label_classification": ScoreFunction.SOFTMAX,
-    "multi_label_classification": ScoreFunction.SIGMOID,
-    "regression": ScoreFunction.NONE,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +81,8 @@ class TextClassification(ItemPipeline[TextsAsked]):
         found = prefilled(beside.files)
         if beside.labels:
             found |= {"labels": list(beside.labels), "function": ScoreFunction.NONE.value}
-        if (function := _FUNCTIONS.get(problem_type(beside.files))) is not None:
-            found["function"] = function.value
+        if function := read_function(beside.files):
+            found["function"] = function
         return found
 
     @classmethod

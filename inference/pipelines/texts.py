@@ -9,9 +9,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import orjson
 
 from inference.pipelines.errors import BadTaskConfig, TextTooLong
+from inference.pipelines.hugging_face import read_id2label, read_object
 from inference.pipelines.pipeline import Fields, Files, RowGroup
 from inference.pipelines.tokenization import (
     MAX_ID,
@@ -389,9 +389,9 @@ def row_width(tokens: int, most: int) -> int:
 
 def prefilled(files: Files) -> dict[str, Any]:
     """What a model's `config.json` and `tokenizer_config.json` state about labels and texts, as Hugging Face writes them."""
-    model, tokenizer = _read_object(files, "config.json"), _read_object(files, "tokenizer_config.json")
+    model, tokenizer = read_object(files, "config.json"), read_object(files, "tokenizer_config.json")
     found: dict[str, Any] = {}
-    if labels := _labels(model.get("id2label")):
+    if labels := read_id2label(files):
         found["labels"] = labels
     lengths = [_positions(model), tokenizer.get("model_max_length")]
     known = [length for length in lengths if isinstance(length, int) and 3 <= length <= MAX_TOKENS]
@@ -417,28 +417,3 @@ def _positions(model: Mapping[str, Any]) -> Any:
     if model.get("model_type") not in _FIRST_POSITION_AFTER_PADDING or not isinstance(positions, int):
         return positions
     return positions - 1 - (padding if isinstance(padding, int) else _USUAL_PADDING)
-
-
-def problem_type(files: Files) -> str:
-    """What a model's `config.json` says about its outputs; empty if it says nothing."""
-    said = _read_object(files, "config.json").get("problem_type")
-    return said if isinstance(said, str) else ""
-
-
-def _read_object(files: Files, name: str) -> Mapping[str, Any]:
-    if name not in files:
-        return {}
-    try:
-        content = orjson.loads(files[name])
-    except orjson.JSONDecodeError as error:
-        raise BadTaskConfig(f"{name} is not valid JSON: {error}.", field="files") from None
-    return content if isinstance(content, dict) else {}
-
-
-def _labels(by_id: Any) -> list[str]:
-    """The labels by id, if there is one for each id; names such as LABEL_0 say nothing."""
-    if not isinstance(by_id, dict) or {str(number) for number in range(len(by_id))} != set(by_id):
-        return []
-    labels = [by_id[str(number)] for number in range(len(by_id))]
-    is_named = all(isinstance(label, str) and label for label in labels)
-    return labels if is_named and not all(label.startswith("LABEL_") for label in labels) else []

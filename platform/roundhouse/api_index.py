@@ -22,6 +22,7 @@ class ApiIndexView(View):
             {
                 "predict": f"{url}/api/v1/models/{{model}}/predict",
                 "classify": f"{url}/api/v1/classify",
+                "detect": f"{url}/api/v1/detect",
                 "entities": f"{url}/api/v1/entities",
                 "signature": f"{url}/api/v1/models/{{model}}/schema",
                 "open_inference_protocol": f"{url}/v2",

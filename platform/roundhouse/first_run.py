@@ -34,7 +34,7 @@ from roundhouse.data_folder import explain_os_error
 from roundhouse.env import ROOT
 
 EXAMPLES = ROOT / "examples"
-_ABOUT_EXAMPLE = ("about.json", "sample.json")
+_ABOUT_EXAMPLE = ("about.json", "sample.json", "golden.zip")
 STOP = "Press Ctrl-C to stop everything."
 
 

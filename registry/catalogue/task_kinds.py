@@ -6,6 +6,7 @@ from typing import Any
 
 from registry.catalogue.errors import InvalidTaskConfig
 from registry.errors import Invalid
+from registry.kit.declarations import NOTHING, Declaration
 from registry.kit.registrations import Registrations
 from registry.kit.text import storable
 
@@ -15,10 +16,14 @@ MAX_TASK = 32
 
 @dataclass(frozen=True, slots=True)
 class FilesBesideModel:
-    """What came with a model file: other files by name, and the labels of a ZipMap that was removed from it."""
+    """What came with a model file: other files by name, and the labels of a ZipMap that was removed from it.
+
+    And what the file itself declares.
+    """
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     labels: Sequence[str] = ()
+    declared: Declaration = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class TaskKind:
     title: str
     check: Callable[[Mapping[str, Any], Collection[str]], None]
     prefill: Callable[[FilesBesideModel], Mapping[str, Any]]
+    is_stated: Callable[[FilesBesideModel], bool]  # whether the model file says that it is for this task
+    asked: tuple[str, ...]  # fields that a person fills in if no file states them
     kept_files: tuple[str, ...] = ()  # endings of the names of files that the version needs to answer
     metrics: tuple[str, ...] = ()  # of golden sets for this task
     golden_row: str = ""  # an example
@@ -68,15 +75,15 @@ def checked_config(task: str, config: Mapping[str, Any], files: Collection[str] 
     """A version's task configuration; raises Invalid that names the field. `files`: those that are kept with it."""
     TASK_KINDS[task].check(config, files)
     for name, value in config.items():
-        if not _is_storable(value):
+        if not is_storable(value):
             raise InvalidTaskConfig("It contains a character that no database stores.", field=name)
     return dict(config)
 
 
-def _is_storable(value: Any) -> bool:
+def is_storable(value: Any) -> bool:
     """Whether no text in it has NUL or half of a surrogate pair. Only for checked values: those are not nested deeply."""
     if isinstance(value, str):
         return value == storable(value, len(value))
     if isinstance(value, Mapping):
-        return all(_is_storable(part) for pair in value.items() for part in pair)
-    return not isinstance(value, list) or all(map(_is_storable, value))
+        return all(is_storable(part) for pair in value.items() for part in pair)
+    return not isinstance(value, list) or all(map(is_storable, value))

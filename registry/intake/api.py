@@ -79,7 +79,8 @@ class CompleteSerializer(serializers.Serializer[Any]):
     task_config = serializers.DictField(
         default=dict,
         help_text="What the Model's task needs to know, such as `labels`. A field that you leave out is filled in from"
-        " a `config.json` and a `tokenizer_config.json` that were sent with the model, or with `drop_zipmap` from the file;"
+        " a `config.json`, a `tokenizer_config.json` and a `preprocessor_config.json` that were sent with the model, and from"
+        " the file itself: its metadata, or with `drop_zipmap` the ZipMap;"
         " if none of them states it, the answer is 422 `invalid_task_config`, with a pointer to the field.",
     )
     input_shapes = serializers.DictField(
@@ -87,6 +88,23 @@ class CompleteSerializer(serializers.Serializer[Any]):
         help_text='Sizes of inputs by name, such as `{"images": [1, 3, 320, 320]}`, for checks and warm-ups.',
     )  # fmt: skip
     notes = Text(max_length=MAX_NOTES, allow_blank=True, default="", trim_whitespace=False)
+
+
+class SuggestionQuery(serializers.Serializer[Any]):
+    task = serializers.ChoiceField(
+        choices=task_choices(), default="", allow_blank=True,
+        help_text="Without it, the task that the model file names, if it names one.",
+    )  # fmt: skip
+    data_uploads = serializers.ListField(
+        child=serializers.UUIDField(), max_length=MAX_DATA_FILES, default=list,
+        help_text="Your uploads of the other files, as for `complete`.",
+    )  # fmt: skip
+
+
+class SuggestionSerializer(serializers.Serializer[Any]):
+    task = Text(help_text="Empty if you named none, and the file names none.")
+    config = serializers.DictField(help_text="The fields of the task configuration that the files state.")
+    missing = serializers.ListField(child=Text(), help_text="Fields that you have to state yourself.")
 
 
 class OffsetSerializer(serializers.Serializer[Any]):
@@ -125,7 +143,7 @@ class PartBody:
 @extend_schema(tags=["uploads"])
 class UploadsView(RegistryViewSet[Upload]):
     rights: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ["list", "retrieve", "create", "write", "complete", "destroy"], Right.WRITE
+        ["list", "retrieve", "create", "write", "suggest", "complete", "destroy"], Right.WRITE
     )
     queryset = Upload.objects.none()
     serializer_class = UploadSerializer
@@ -168,6 +186,22 @@ class UploadsView(RegistryViewSet[Upload]):
             upload=upload, offset=offset, length=body.length, read=body.read, by=self.actor
         )
         return self.shown(written)
+
+    @extend_schema(
+        summary="Show what an upload states of a task's configuration", operation_id="suggest_task_config",
+        description="`complete` fills in the same fields, unless `task_config` states them. A detector that Ultralytics"
+        " exported states everything; a `config.json` states its labels. Changes nothing; the upload must be whole.",
+        parameters=[SuggestionQuery], responses=SuggestionSerializer,
+    )  # fmt: skip
+    def suggest(self, request: Request, pk: str) -> Response:
+        upload = self.get_object()
+        query = SuggestionQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        data_uploads = uploads_with_ids(query.validated_data["data_uploads"], self.actor)
+        found = services.suggest_task_config(
+            upload=upload, data_uploads=data_uploads, task=query.validated_data["task"], by=self.actor
+        )
+        return Response(SuggestionSerializer(found).data)
 
     @extend_schema(
         summary="Complete an upload: create a version from it", operation_id="complete_upload",

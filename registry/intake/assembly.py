@@ -15,11 +15,12 @@ from registry.errors import Invalid
 from registry.intake import parts
 from registry.intake.errors import InsufficientStorage
 from registry.intake.file_scan import ScanLimits
+from registry.intake.file_scan.declarations import read_declaration
 from registry.intake.file_scan.errors import DataMissing, DataNotNamed, FileRefused, printable
 from registry.intake.file_scan.rewrite import Rewrite, missing_sentence, plan_rewrite
 from registry.intake.file_scan.scan import check_format
 from registry.intake.file_scan.sent_files import SentFile, is_archive, open_file, unpack
-from registry.intake.task_input import is_beside, read_files, read_task_input
+from registry.intake.task_input import TaskSuggestion, is_beside, read_files, read_task_input, suggest_task
 
 MAX_DATA_FILES = 32  # with a model; send more in a zip
 _LIMITS = ScanLimits()
@@ -85,13 +86,18 @@ def assemble(
     """
     check_count(len(others))
     with _planned(model.file, [sent.file for sent in others], drop_zipmap) as plan:
-        found = read_task_input(
-            task.name, task.config, FilesBesideModel(read_files(plan.beside), plan.labels)
-        )
+        found = read_task_input(task.name, task.config, plan.files())
         task_files = {name: artifacts.store([content]).sha256 for name, content in found.kept.items()}
         changes = [*plan.changes, *found.changes]
         origin = {"files": [sent.describe() for sent in (model, *others)], "changes": changes}
         return Assembled(_store(plan, keep), origin if changes else {}, found.config, task_files)
+
+
+def suggest(model: SentFile, others: Sequence[SentFile], *, task: str) -> TaskSuggestion:
+    """What these files state of a task's configuration; raise what `assemble` would. Nothing is stored."""
+    check_count(len(others))
+    with _planned(model, others, drop_zipmap=False) as plan:
+        return suggest_task(task, plan.files())
 
 
 def assemble_files(
@@ -117,6 +123,7 @@ def assemble_files(
 class _Plan:
     """How the artifact is made, and the files beside it. Without a rewrite the model stays as it is."""
 
+    model: SentFile
     rewrite: Rewrite | None
     beside: Sequence[SentFile]
     unpacking: Sequence[str] = ()  # what it changed
@@ -125,9 +132,10 @@ class _Plan:
     def changes(self) -> list[str]:
         return [*self.unpacking, *(self.rewrite.changes if self.rewrite is not None else ())]
 
-    @property
-    def labels(self) -> Sequence[str]:
-        return self.rewrite.labels if self.rewrite is not None else ()
+    def files(self) -> FilesBesideModel:
+        """What the files of the task contain; raises TaskFileRefused."""
+        labels = self.rewrite.labels if self.rewrite is not None else ()
+        return FilesBesideModel(read_files(self.beside), labels, read_declaration(self.model))
 
 
 def _store(plan: _Plan, keep: Callable[[], StoredFile]) -> StoredFile:
@@ -157,7 +165,7 @@ def _plan(model: SentFile, others: Sequence[SentFile], drop_zipmap: bool) -> _Pl
     if not drop_zipmap and all(is_beside(file, ()) for file in others):
         named = _quick_locations(model)
         if not named:
-            return _Plan(None, others)
+            return _Plan(model, None, others)
         if not set(named) & {file.label for file in others}:
             raise DataMissing(missing_sentence(named))
     return _planned_rewrite(model, others, drop_zipmap)
@@ -169,7 +177,7 @@ def _planned_rewrite(
     rewrite = plan_rewrite(model, drop_zipmap=drop_zipmap, limits=_LIMITS)
     beside = [file for file in others if is_beside(file, rewrite.locations)]
     rewrite.use([file for file in others if not is_beside(file, rewrite.locations)])
-    return _Plan(rewrite, beside, unpacking)
+    return _Plan(model, rewrite, beside, unpacking)
 
 
 def _quick_locations(model: SentFile) -> Sequence[str]:

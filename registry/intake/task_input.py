@@ -1,10 +1,16 @@
-"""What a version's task gets from the files that were sent beside the model, such as config.json and tokenizer.json."""
+"""What a version's task gets from the model file, and from those sent beside it, such as config.json and tokenizer.json."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from registry.catalogue.task_kinds import TASK_KINDS, FilesBesideModel, TaskKind, checked_config
+from registry.catalogue.task_kinds import (
+    TASK_KINDS,
+    FilesBesideModel,
+    TaskKind,
+    checked_config,
+    is_storable,
+)
 from registry.intake.errors import TaskFileRefused, TaskTakesNoFiles
 from registry.intake.file_scan.errors import quote_name
 from registry.intake.file_scan.sent_files import SentFile
@@ -61,17 +67,39 @@ def read_task_input(name: str, config: Mapping[str, Any], beside: FilesBesideMod
     Nothing is guessed: what neither the caller nor a file states stays missing.
     """
     task, files = TASK_KINDS[name], _NotedFiles(beside.files)
-    stated = task.prefill(FilesBesideModel(files, beside.labels))
-    filled = {**stated, **config}
+    of_files = task.prefill(FilesBesideModel(files, beside.labels))
+    of_model = task.prefill(beside)
+    filled = {**of_model, **of_files, **config}
     kept = {each: content for each, content in beside.files.items() if _is_kept(each, task, filled)}
     if beside.files and not (task.kept_files or files.noted):
         raise TaskTakesNoFiles(
             f"{quote_name(next(iter(beside.files)))} is not used by the model, whose task is {name}. Leave it out, or"
             " choose the task that it belongs to."
         )
-    used = [field for field in stated if field not in config] if files.noted else []
-    checked = checked_config(name, filled, list(kept))
-    return TaskInput(checked, kept, list(_changes(beside.files, kept, files.noted, used)))
+    used = [field for field in of_files if field not in config] if files.noted else []
+    changes = list(_changes(beside.files, kept, files.noted, used))
+    if own := [field for field in of_model if field not in {*of_files, *config}]:
+        changes.append(f"{_listed(own)} of the task configuration came from the model file itself.")
+    return TaskInput(checked_config(name, filled, list(kept)), kept, changes)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSuggestion:
+    """What files state of a task's configuration, and the fields that a person has to fill in."""
+
+    task: str  # empty if none was named, and the model file does not name one either
+    config: Mapping[str, Any]
+    missing: Sequence[str]
+
+
+def suggest_task(name: str, beside: FilesBesideModel) -> TaskSuggestion:
+    """`name`: empty for the task that the model file states. Raises InvalidTaskConfig for files that cannot be read."""
+    name = name or next((each for each, task in TASK_KINDS.items() if task.is_stated(beside)), "")
+    if not name:
+        return TaskSuggestion("", {}, ())
+    stated = TASK_KINDS[name].prefill(beside)
+    config = {field: value for field, value in stated.items() if is_storable(value)}
+    return TaskSuggestion(name, config, [field for field in TASK_KINDS[name].asked if field not in config])
 
 
 def _is_kept(name: str, task: TaskKind, config: Mapping[str, Any]) -> bool:

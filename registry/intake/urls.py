@@ -12,6 +12,7 @@ urlpatterns = [
     path("uploads", UploadsView.as_view({"get": "list", "post": "create"})),
     path(_UPLOAD, UploadsView.as_view({"get": "retrieve", "put": "write", "delete": "destroy"})),
     path(f"{_UPLOAD}/complete", UploadsView.as_view({"post": "complete"})),
+    path(f"{_UPLOAD}/task-config", UploadsView.as_view({"get": "suggest"})),
     path(f"{_VERSION}/checks", ChecksView.as_view({"get": "retrieve", "post": "create"})),
     path(f"{_VERSION}/examples", ExamplesView.as_view({"get": "list", "post": "create"})),
     path(f"{_MODEL}/golden-set", GoldenSetView.as_view({"get": "retrieve", "put": "update"})),

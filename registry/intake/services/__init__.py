@@ -2,6 +2,7 @@
 
 from registry.intake.services.completion import NewModel, complete_upload
 from registry.intake.services.part_writes import MAX_PART_BYTES, write_part
+from registry.intake.services.suggestions import suggest_task_config
 from registry.intake.services.uploads import (
     abandon_upload,
     begin_upload,
@@ -16,6 +17,7 @@ __all__ = [
     "abandon_upload",
     "begin_upload",
     "complete_upload",
+    "suggest_task_config",
     "sweep_uploads",
     "take_upload",
     "whole_file",

@@ -15,9 +15,9 @@ from registry.catalogue.models import Model, Version
 from registry.catalogue.services.models import name_taken
 from registry.catalogue.task_kinds import TENSOR, checked_task
 from registry.catalogue.validation import checked_name, checked_shapes
-from registry.errors import Invalid, StaleState
+from registry.errors import StaleState
 from registry.intake import parts
-from registry.intake.assembly import Assembled, RequestedTask, Sent, assemble, check_count
+from registry.intake.assembly import Assembled, RequestedTask, Sent, assemble
 from registry.intake.checklist.services import ask_check
 from registry.intake.errors import TaskFileRefused, TaskTakesNoFiles
 from registry.intake.file_scan.errors import ExternalData, FileRefused, ZipMapRefused
@@ -25,7 +25,7 @@ from registry.intake.file_scan.sent_files import is_archive
 from registry.intake.models import Status, Upload
 from registry.intake.policies import check_own
 from registry.intake.selectors import known_model
-from registry.intake.services.uploads import check_whole, end_upload, held, lost, take_upload
+from registry.intake.services.uploads import check_whole, checked_data, end_upload, held, lost, take_upload
 from registry.kit.actors import Actor
 from registry.kit.text import MAX_REASON
 from registry.record.audit import AuditSubject, record_change
@@ -80,7 +80,7 @@ def complete_upload(
     if upload.version is not None and upload.model_slug == slug:
         return upload.version
     check_whole(upload)
-    data = _checked_data(upload, data_uploads, by)
+    data = checked_data(upload, data_uploads, by)
     new = _NewVersion(slug, new_model, task_config or {}, input_shapes or {}, notes, drop_zipmap)
     task = _check_target(new, by)
     with parts.room(_COMPLETE_AGAIN):
@@ -88,18 +88,6 @@ def complete_upload(
         version = _register(upload, data, assembled, new, by)
     parts.remove(upload.pk)  # still there if the store had the file already, or is on another disk
     return version
-
-
-def _checked_data(upload: Upload, data_uploads: Sequence[Upload], by: Actor) -> list[Upload]:
-    check_count(len(data_uploads))
-    if len({upload.pk, *(each.pk for each in data_uploads)}) <= len(data_uploads):
-        raise Invalid("Name each upload once: one for the model, and one for each other file.")
-    for each in data_uploads:
-        check_own(each, by)
-    data = [Upload.objects.get(pk=each.pk) for each in data_uploads]
-    for each in data:
-        check_whole(each)
-    return data
 
 
 def _check_target(new: _NewVersion, by: Actor) -> str:

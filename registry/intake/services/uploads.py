@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from registry.catalogue import artifacts
 from registry.catalogue.validation import check_row
 from registry.errors import Invalid, StaleState
 from registry.intake import parts
-from registry.intake.assembly import Sent
+from registry.intake.assembly import Sent, check_count
 from registry.intake.errors import (
     HashDiffers,
     InsufficientStorage,
@@ -179,6 +179,19 @@ def check_whole(upload: Upload) -> None:
             f"{upload.received_bytes:,} of {upload.size_bytes:,} bytes were received; send the rest, then complete it.",
             offset=upload.received_bytes,
         )
+
+
+def checked_data(upload: Upload, data_uploads: Sequence[Upload], by: Actor) -> list[Upload]:
+    """The other files of a version, which have arrived completely."""
+    check_count(len(data_uploads))
+    if len({upload.pk, *(each.pk for each in data_uploads)}) <= len(data_uploads):
+        raise Invalid("Name each upload once: one for the model, and one for each other file.")
+    for each in data_uploads:
+        check_own(each, by)
+    data = [Upload.objects.get(pk=each.pk) for each in data_uploads]
+    for each in data:
+        check_whole(each)
+    return data
 
 
 @contextmanager

@@ -10,6 +10,16 @@
   const MOST_FILES = 8; // as many uploads as a person may have open
   const CHOOSE = "Choose an ONNX file, or drop it here";
   const NUMBERS = ["tensor", "classification"]; // tasks that use no files beside the model
+  const PICTURES = ["image-classification", "object-detection"]; // tasks of which a model file may state much
+  const CONFIG_FIELDS = ["labels", "scores", "function", "long_texts", "patterns", "box_layout", "width", "height", "resize"];
+  const THE_FILE = "the file"; // where a value came from
+  const ASK = {
+    labels: "Enter the labels: the file does not name them.",
+    box_layout: "Choose how the model’s outputs hold its boxes: the file does not state it.",
+    width: "Enter the width of the model’s input: the file does not state it.",
+    height: "Enter the height of the model’s input: the file does not state it.",
+    resize: "Choose how a picture gets the input’s size: the file does not state it.",
+  };
   const BESIDE = [".json", ".txt", ".md", ".model"]; // how the names of files end that are not weights
   const STATING = ["config.json", "tokenizer_config.json", "preprocessor_config.json"]; // they fill in a task configuration
   const MOST_STATED = 4 * 2 ** 20; // of a config.json that is read here; the server reads all
@@ -29,6 +39,8 @@
   const progress = form.querySelector(".rh-progress");
   const said = form.querySelector(".rh-said");
   const problem = form.querySelector("[role=alert]");
+  const layoutHelp = document.getElementById("rh-layout-help");
+  const LAYOUT_HELP = layoutHelp.textContent; // while none is chosen
   const send = form.querySelector("[type=submit]");
   const pause = form.querySelector("[data-pause]");
   const cancel = form.querySelector("[data-cancel]");
@@ -43,6 +55,8 @@
   let knownTask = "";
   let stated = {}; // of the task configuration, by a config.json among the files
   let previous = {}; // the task configuration of the Model's newest version
+  let suggested = null; // what the server read in the files: {key, task, config, missing}
+  let isTaskChosen = false; // by the person
   let reading, looking; // promises: what start() waits for
   let missed = ""; // what the server said about weights that are missing
   const taken = {}; // values that this page filled in, so that it may change them again: {value, from} by field
@@ -331,21 +345,24 @@
     const kind = String(config?.architectures?.[0] || "");
     if (kind.endsWith("ForSequenceClassification")) stated.task = "text-classification";
     if (kind.endsWith("ForTokenClassification")) stated.task = "entities";
+    if (kind.endsWith("ForImageClassification")) stated.task = "image-classification";
+    if (kind.endsWith("ForObjectDetection")) stated.task = "object-detection";
     if (field.task && ![...field.task.options].some((option) => option.value === stated.task)) delete stated.task;
     showFields();
   }
 
   const PATTERN = /^\s*([^=]*[^=\s])\s*=\s*(\S.*)$/;
 
-  // The values of fields that are not edited: config.json's, otherwise those of the version before.
+  // The values of fields that are not edited: those that the files state, otherwise those of the version before.
   function prefill() {
     const rest = { ...previous };
-    for (const name of ["labels", "scores", "function", "long_texts", "patterns"]) delete rest[name];
+    const { config } = isSuggested() ? suggested : { config: {} };
+    for (const name of [...CONFIG_FIELDS, ...Object.keys(config)]) delete rest[name];
     if (chosen.some((one) => one.name === "config.json")) ["max_tokens", "padding_id", "lower_case"].forEach((name) => delete rest[name]);
     const patterns = (previous.patterns || []).flatMap((one) => Object.entries(one)).map((pair) => pair.join(" = "));
     const before = { ...previous, patterns: patterns.join("\n"), settings: Object.keys(rest).length ? JSON.stringify(rest) : "" };
-    for (const name of ["labels", "scores", "function", "long_texts", "patterns", "settings"]) {
-      take(name, asText(stated[name]), "config.json") || take(name, asText(before[name]), "the version before") || take(name, "", "");
+    for (const name of [...CONFIG_FIELDS, "settings"]) {
+      take(name, asText(stated[name]), "config.json") || take(name, asText(config[name]), THE_FILE) || (!(name in config) && take(name, asText(before[name]), "the version before")) || take(name, "", "");
     }
     if (field.task && stated.task) take("task", stated.task, "config.json");
   }
@@ -370,11 +387,13 @@
 
   const isFrom = (name, from) => taken[name]?.from === from && taken[name].value === field[name].value;
 
+  const isStated = (name) => isFrom(name, "config.json") || isFrom(name, THE_FILE);
+
   function showSource(name) {
     const note = form.querySelector(`[data-from=${name}]`);
     if (!note) return;
     const from = taken[name]?.value === field[name].value ? taken[name].from : "";
-    note.textContent = !from ? "" : name === "task" ? "Chosen by config.json." : `from ${from}`;
+    note.textContent = !from ? "" : name === "task" ? `Chosen by ${from}.` : `from ${from}`;
     note.hidden = !from;
   }
 
@@ -401,12 +420,22 @@
       if (part.tagName === "OPTION") part.disabled = !isFor;
     }
     field.long_texts.options[0].textContent = present === "entities" ? "are read in windows that overlap" : "are cut";
+    for (const name of ["box_layout", "resize"]) {
+      const isAsked = isSuggested() && suggested.missing.includes(name);
+      field[name].options[0].textContent = isAsked ? "choose…" : "as the files state";
+    }
+    showLayout();
     arrange();
     const isNew = place === "new" ? "yes" : "no";
     if (field.model.dataset.creating !== isNew) {
       field.model.dataset.creating = isNew;
       field.model.modelSelect?.search(false); // what it says about the name depends on this
     }
+  }
+
+  function showLayout() {
+    const { holds } = field.box_layout.selectedOptions[0].dataset;
+    layoutHelp.textContent = holds ? `The outputs hold: ${holds}.` : LAYOUT_HELP;
   }
 
   function lookUp() {
@@ -438,7 +467,7 @@
     previous = data.results?.[0]?.task_config || {};
   }
 
-  const KEPT_FIELDS = ["model", "title", "task", "labels", "scores", "function", "long_texts", "patterns", "settings", "notes", "shapes"];
+  const KEPT_FIELDS = ["model", "title", "task", ...CONFIG_FIELDS, "settings", "notes", "shapes"];
 
   const written = () => ({ where: where(), zipmap: field.zipmap.checked, ...Object.fromEntries(KEPT_FIELDS.map((name) => [name, field[name].value])) });
 
@@ -481,14 +510,18 @@
     }
   }
 
-  // What config.json states is left to the server, which reads all of it.
+  // What the files state is left to the server, which reads all of it.
   function taskConfig() {
     const labels = lines(field.labels);
     if (task() === "tensor") return {};
     if (task() === "classification") return labels.length ? { labels, scores: field.scores.value } : {};
     const config = readSettings();
-    if (labels.length && !isFrom("labels", "config.json")) config.labels = labels;
-    if (task() === "text-classification" && field.function.value && !isFrom("function", "config.json")) config.function = field.function.value;
+    if (labels.length && !isStated("labels")) config.labels = labels;
+    for (const name of ["function", "box_layout", "resize", "width", "height"]) {
+      const control = field[name];
+      if (!control.value || isStated(name) || control.closest("[hidden]")) continue;
+      config[name] = control.type === "number" ? Number(control.value) : control.value;
+    }
     if (["text-classification", "entities"].includes(task()) && field.long_texts.value) config.long_texts = field.long_texts.value;
     if (task() === "entities" && patterns().length) config.patterns = patterns();
     return config;
@@ -522,17 +555,24 @@
   }
 
   function missingOfTask() {
+    if (readSettings() === null) {
+      more.open = true;
+      return [field.settings, 'Write a JSON object, such as {"max_tokens": 256}.'];
+    }
+    if (PICTURES.includes(task())) return missingOfPictures();
     const isText = task() && !NUMBERS.includes(task());
     const mayLackLabels = field.zipmap.checked || (isText && (stated.labels || isArchive(items[0].file)));
     if (task() && task() !== "tensor" && !field.labels.value.trim() && !mayLackLabels) {
       return [field.labels, isText && chosen.some((one) => one.name === "config.json") ? "Enter the labels: config.json does not name them." : isText ? "Enter the labels, or choose the model’s config.json, too." : "Enter the class labels."];
     }
     if (task() === "entities" && patterns() === null) return [field.patterns, "Write each pattern as LABEL = expression, one per line."];
-    if (readSettings() === null) {
-      more.open = true;
-      return [field.settings, 'Write a JSON object, such as {"max_tokens": 256}.'];
-    }
     return null;
+  }
+
+  // Nothing is asked before the server has read the file.
+  function missingOfPictures() {
+    const name = isSuggested() && suggested.missing.find((one) => field[one] && !field[one].value.trim());
+    return name ? [field[name], ASK[name]] : null;
   }
 
   // --- sending
@@ -563,7 +603,7 @@
           await sendParts(one);
           if (state !== "sending") return;
         }
-        if (await complete()) return;
+        if ((await mustBeConfirmed()) || (await complete())) return;
       }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
@@ -665,6 +705,46 @@
     else if (status === 200 && data.status !== "complete") throw await refusalOf({ status: 404, data: { detail: data.failure || `This upload is ${data.status}. Start again.` } }, one);
   }
 
+  // What the files state of the task's configuration is the same until other files or another task are chosen.
+  const keyOfSuggestion = () => [task(), ...items.map((one) => mark(one.file))].join();
+
+  const isSuggested = () => suggested?.key === keyOfSuggestion();
+
+  // Fills in what the files state. Returns true if the person has to look at it, or to add something.
+  async function mustBeConfirmed() {
+    const mayNameTask = where() === "new" && task() === "tensor" && !isTaskChosen;
+    if (isSuggested() || (!mayNameTask && !PICTURES.includes(task()))) return false;
+    tell("Upload complete. Reading what the file states.");
+    const query = new URLSearchParams(items.slice(1).map((one) => ["data_uploads", one.id]));
+    if (!mayNameTask) query.set("task", task());
+    const { status, data } = await repeated(() => ask("GET", `${UPLOADS}/${items[0].id}/task-config?${query}`));
+    if (state !== "sending") return true;
+    if (status !== 200 || !data.task) return false; // what is wrong with the files is told when the upload is completed
+    become("idle");
+    if (mayNameTask) take("task", data.task, THE_FILE);
+    arrange();
+    suggested = { ...data, key: keyOfSuggestion() };
+    showFields();
+    const filled = CONFIG_FIELDS.filter((name) => isFrom(name, THE_FILE));
+    const lack = missingOfTask();
+    if (mayNameTask || filled.length || lack) {
+      showSuggested(filled, lack);
+      return true;
+    }
+    become("sending");
+    return false;
+  }
+
+  function showSuggested(filled, lack) {
+    const others = Object.keys(suggested.config).filter((name) => !CONFIG_FIELDS.includes(name));
+    const begin = filled.length ? "Check what the file states" : "Fill in what the file does not state";
+    tell([`${begin}, then create the version.`, others.length ? `It also states ${others.join(", ")}.` : ""].join(" ").trim());
+    if (lack) return refuse(lack[1], lack[0]);
+    const first = filled.length ? field[filled[0]] : field.task;
+    first.scrollIntoView({ block: "center" });
+    first.focus({ preventScroll: true });
+  }
+
   // Returns false if bytes are still missing.
   async function complete() {
     tell("Upload complete. Storing the file.");
@@ -695,7 +775,7 @@
     if (!name) return null;
     const why = errors[0].detail;
     if (name === "files" || (name === "tokenizer" && !readSettings()?.tokenizer)) return { control: chooser, message: why };
-    if (["labels", "scores", "function", "long_texts", "patterns"].includes(name) && !field[name].closest("[hidden]")) {
+    if (CONFIG_FIELDS.includes(name) && !field[name].closest("[hidden]")) {
       return { control: field[name], message: place ? `Line ${Number(place) + 1}: ${why}` : why };
     }
     more.open = true;
@@ -818,9 +898,13 @@
     refuse("");
   });
   field.model.addEventListener("change", lookUp);
-  field.task?.addEventListener("change", showFields);
+  field.task?.addEventListener("change", () => {
+    isTaskChosen = true;
+    showFields();
+  });
+  field.box_layout.addEventListener("change", showLayout);
   field.settings.addEventListener("change", arrange);
-  for (const name of ["labels", "function", "long_texts", "patterns", "settings"]) field[name].addEventListener("input", () => showSource(name));
+  for (const name of [...CONFIG_FIELDS, "settings"]) field[name].addEventListener("input", () => showSource(name));
   for (const choice of form.querySelectorAll("[name=where]")) choice.addEventListener("change", lookUp);
 
   // --- unfinished uploads

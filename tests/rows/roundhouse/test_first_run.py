@@ -101,7 +101,7 @@ def test_a_file_of_an_older_release_is_replaced(monkeypatch, tmp_path):
 def test_an_examples_other_files_come_with_its_model(monkeypatch, tmp_path):
     folder, sent = tmp_path / "tone", []
     folder.mkdir()
-    for name in ("model.onnx", "about.json", "sample.json", "tokenizer.json", "config.json"):
+    for name in ("model.onnx", "about.json", "sample.json", "golden.zip", "tokenizer.json", "config.json"):
         (folder / name).write_text('{"title": "Tone", "notes": "", "task": "text-classification"}')
     monkeypatch.setattr(first_run, "EXAMPLES", tmp_path)
     monkeypatch.setattr(first_run, "import_version", lambda **given: sent.append(given))

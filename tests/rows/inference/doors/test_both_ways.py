@@ -44,6 +44,7 @@ from roundhouse.web_loop import WebLoop
 from tests.support.callers import MemoryStore, OneEach, enter, leave
 from tests.support.factories import a_key, a_model, an_actor
 from tests.support.live_models import put_live
+from tests.support.picture_models import a_picture, in_base64, put_colours
 from tests.support.processes import ROOT
 from tests.support.rsgi import CUT, Proto, a_scope
 from tests.support.text_models import put_names, put_tone
@@ -315,7 +316,7 @@ ORDINARY = {
         Sent(length=str(65 << 20), headers={"Content-Type": BINARY, "Inference-Header-Content-Length": "5"}), 413,
     ),
     "media-type": (Sent(headers={"Content-Type": "text/xml"}), 415),
-    "multipart": (Sent(headers={"Content-Type": "multipart/form-data; boundary=x"}), 415),
+    "multipart": (Sent(headers={"Content-Type": "multipart/form-data; boundary=x"}), 422),
     "compressed": (Sent(gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"}), 415),
     "encoding-in-odd-signs": (Sent(headers={"Content-Encoding": "<gz\\'p>"}), 415),
     "no-form": (Sent({"rows": ROWS}), 422),
@@ -461,6 +462,42 @@ def test_a_key_that_is_not_remembered_is_looked_for_in_a_thread(doors):
     answered = {name: doors.ask(make("ripeness"), before=ring.clear) for name, make in DOORS.items()}
 
     assert _told(answered) == dict.fromkeys(DOORS, (200, "keys"))
+
+
+RED = a_picture((255, 0, 0))
+FORM = (
+    b'--edge\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+    + RED
+    + b"\r\n--edge--\r\n"
+)
+OF_FORM = {"Content-Type": "multipart/form-data; boundary=edge"}
+LARGE = a_picture((255, 0, 0), size=(400, 400), kind="WEBP") + b"\0" * LOOP_BYTES
+PICTURES = {
+    "base64": (Sent({"image": in_base64(RED)}, CLASSIFY), 200, "decoding"),
+    "of-a-model": (Sent({"image": in_base64(RED)}, "/api/v1/models/colours/predict"), 200, "decoding"),
+    "body": (Sent(RED, CLASSIFY, {"Content-Type": "image/png"}), 200, "decoding"),
+    "large-body": (Sent(LARGE, CLASSIFY, {"Content-Type": "image/webp"}), 200, "decoding"),
+    "form": (Sent(FORM, CLASSIFY, OF_FORM), 200, "decoding"),
+    "large-base64": (Sent({"image": in_base64(LARGE)}, CLASSIFY), 200, "work"),
+    "url": (Sent({"image_url": "http://public.example/a.png"}, CLASSIFY), 400, "loop"),
+    "no-picture": (Sent(b"hello", CLASSIFY, {"Content-Type": "image/png"}), 422, "decoding"),
+    "broken-form": (Sent(FORM[:60], CLASSIFY, OF_FORM), 422, "loop"),
+    "text": (Sent(b"hello", CLASSIFY, {"Content-Type": "text/plain"}), 415, "loop"),
+    "infer": (
+        Sent({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [in_base64(RED)]}]},
+             "/v2/models/colours/infer"), 200, "decoding",
+    ),
+}  # fmt: skip
+
+
+def test_pictures_are_answered_both_ways_and_decoded_in_threads_of_their_own(doors, tmp_path, settings):
+    settings.DEFAULT_MODELS = {"classify-images": "colours"}
+    put_colours(tmp_path)
+    runtime.started().refresh()
+
+    answered = {name: doors.ask(sent) for name, (sent, *_) in PICTURES.items()}
+
+    assert _told(answered) == {name: (status, by) for name, (_, status, by) in PICTURES.items()}
 
 
 @pytest.fixture

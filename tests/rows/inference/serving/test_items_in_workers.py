@@ -1,4 +1,4 @@
-"""Texts through workers: the web process reads the tokenizer, a worker holds the model, messages carry rows."""
+"""Texts and pictures through workers: the web process encodes them, a worker holds the model, messages carry rows."""
 
 import pytest
 import redis
@@ -15,6 +15,7 @@ from inference.serving.runtime import Runtime
 from inference.serving.stewards.process import ProcessRole
 from tests.support.factories import a_key
 from tests.support.live_models import put_example
+from tests.support.picture_models import a_picture, in_base64, put_patches
 from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.service, pytest.mark.django_db(transaction=True)]
@@ -22,14 +23,17 @@ PATIENCE_S = 60
 
 
 @pytest.fixture
-def ask(redis_server, monkeypatch):
+def ask(redis_server, monkeypatch, tmp_path):
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     put_example("names")
+    put_patches(tmp_path)
     worker = Runtime(role=ProcessRole("worker", "serves", "infer", 8))
     worker.start()
     wait_until(
-        lambda: HeldVersion.objects.filter(state="warm").exists(), within_s=PATIENCE_S, what="it is warm"
+        lambda: HeldVersion.objects.filter(state="warm").count() == 2,
+        within_s=PATIENCE_S,
+        what="both are warm",
     )
     consumer = BatchConsumer(redis_server.url, worker, pool="infer", at_once=8).start()
     link = WorkersLink(redis_server.url, EngineLoop.in_thread(uvloop.new_event_loop))
@@ -40,9 +44,9 @@ def ask(redis_server, monkeypatch):
     monkeypatch.setattr(runtime_module, "_runtime", front)
     _, key = a_key("predict")
 
-    def ask(body):
+    def ask(body, model="names"):
         headers = {"Authorization": f"Bearer {key}"}
-        address = "/api/v1/models/names/predict"
+        address = f"/api/v1/models/{model}/predict"
         return Client().post(address, body, content_type="application/json", headers=headers).json()
 
     yield ask
@@ -62,3 +66,14 @@ def test_texts_of_all_lengths_are_answered_in_their_order(ask):
     assert len(found[2]) == 160
     for text, answer in zip(texts, answers, strict=True):
         assert all(text[one["start"] : one["end"]] == one["text"] for one in answer["entities"])
+
+
+def test_pictures_get_their_boxes(ask):
+    pictures = [a_picture((0, 0, 0), size=(64, 64), blue=(16, 32, 32, 48)), a_picture((0, 0, 0))]
+
+    answers = ask({"images": [in_base64(picture) for picture in pictures]}, model="patches")["answers"]
+
+    assert [[(one["label"], one["box"]) for one in answer["objects"]] for answer in answers] == [
+        [("blue", {"x1": 16.0, "y1": 32.0, "x2": 32.0, "y2": 48.0})],
+        [],
+    ]

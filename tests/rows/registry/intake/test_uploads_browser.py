@@ -8,12 +8,15 @@ import pytest
 from django.urls import reverse
 from onnx import TensorProto, helper
 
+from inference.pipelines.boxes import LAYOUTS_IN_WORDS
+from inference.pipelines.pictures import Resize
 from registry.catalogue.models import Version
 from registry.intake.models import Upload
 from tests.support.factories import a_model
 from tests.support.model_files import head_of, put_outside
 from tests.support.processes import ROOT
 from tests.support.tokenizers_of_tests import a_tokenizer
+from tests.support.yolo_models import LABELS, METADATA, SIDE, yolo_export
 from tests.support.zipmap_models import a_classifier
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -327,3 +330,147 @@ class TestTexts:
         assert page.input_value("#rh-labels") == "bad\ngood"
         assert page.inner_text("[data-from=labels]") == "from the version before"
         assert json.loads(page.input_value("#rh-settings")) == {"top_k": 1, "max_tokens": 64}
+
+
+class TestPictures:
+    """Detectors, with and without metadata."""
+
+    @pytest.fixture
+    def detector(self, tmp_path):
+        def write(metadata, name="best.onnx"):
+            file = tmp_path / name
+            file.write_bytes(yolo_export(metadata).SerializeToString())
+            return file
+
+        return write
+
+    def begin(self, page, file, task=""):
+        page.get_by_text("the first version of a new Model").click()
+        page.fill("#rh-slug", "shapes")
+        if task:
+            page.select_option("#rh-task", task)
+        page.set_input_files("#rh-file", file)
+        page.get_by_role("button", name="Upload", exact=True).click()
+
+    def wait_for_confirmation(self, page):
+        page.get_by_text("Check what the file states, then create the version.").wait_for()
+
+    def create(self, page):
+        page.get_by_role("button", name="Create version", exact=True).click()
+        page.wait_for_url(VERSION_PAGE)
+        return Version.objects.select_related("model").get()
+
+    def values(self, page):
+        return [page.input_value(f"#rh-{name}") for name in ("labels", "layout", "width", "height", "resize")]
+
+    @pytest.mark.parametrize("task", ["", "object-detection"])
+    def test_what_the_file_states_is_confirmed(self, page, detector, task):
+        self.begin(page, detector(METADATA), task)
+        self.wait_for_confirmation(page)
+
+        assert page.input_value("#rh-task") == "object-detection"
+        assert self.values(page) == ["\n".join(LABELS), "yolov8", str(SIDE), str(SIDE), "letterbox"]
+        assert page.inner_text("[data-from=box_layout]") == "from the file"
+        assert "It also states output." in page.inner_text(".rh-said")
+        assert not Version.objects.exists()
+        version = self.create(page)
+
+        assert (version.model.task, version.task_config["labels"]) == ("object-detection", LABELS)
+        assert version.task_config["box_layout"] == "yolov8"
+        assert "labels" in version.origin["changes"][0]
+        assert Upload.objects.count() == 1
+
+    def test_what_a_person_changes_counts(self, page, detector):
+        self.begin(page, detector(METADATA))
+        self.wait_for_confirmation(page)
+        page.fill("#rh-labels", "round\nangular")
+        page.select_option("#rh-resize", "stretch")
+        assert page.inner_text("[data-from=labels]") == ""
+
+        version = self.create(page)
+
+        stated = ("labels", "resize", "box_layout")
+        assert [version.task_config[name] for name in stated] == [["round", "angular"], "stretch", "yolov8"]
+
+    def test_what_the_file_does_not_state_is_asked(self, page, detector):
+        self.begin(page, detector({}), "object-detection")
+        self.wait_for_confirmation(page)
+        asked = page.locator("[role=alert]:visible")
+        assert asked.inner_text() == "Enter the labels: the file does not name them."
+        assert page.evaluate("document.activeElement.id") == "rh-labels"
+        page.fill("#rh-labels", "\n".join(LABELS))
+        page.get_by_role("button", name="Create version", exact=True).click()
+        assert "how the model’s outputs hold its boxes" in asked.inner_text()
+        page.select_option("#rh-layout", "yolov8")
+        page.select_option("#rh-resize", "letterbox")
+
+        version = self.create(page)
+
+        assert version.task_config == {
+            "labels": LABELS, "box_layout": "yolov8", "resize": "letterbox", "width": SIDE, "height": SIDE,
+        }  # fmt: skip
+
+    def test_a_task_that_a_person_chose_stays(self, page, detector):
+        page.get_by_text("the first version of a new Model").click()
+        page.select_option("#rh-task", "object-detection")
+        page.select_option("#rh-task", "tensor")
+        self.begin(page, detector(METADATA))
+
+        page.wait_for_url(VERSION_PAGE)
+        assert Version.objects.get().model.task == "tensor"
+
+    def test_a_proposed_task_may_be_refused(self, page, detector):
+        self.begin(page, detector(METADATA))
+        self.wait_for_confirmation(page)
+        page.select_option("#rh-task", "tensor")
+
+        assert self.create(page).model.task == "tensor"
+
+    def test_a_form_that_is_filled_in_is_not_asked_about(self, page, detector):
+        page.get_by_text("the first version of a new Model").click()
+        page.select_option("#rh-task", "object-detection")
+        page.fill("#rh-labels", "\n".join(LABELS))
+        page.select_option("#rh-layout", "yolov8")
+        page.select_option("#rh-resize", "letterbox")
+        page.fill("#rh-width", str(SIDE))
+        page.fill("#rh-height", str(SIDE))
+        self.begin(page, detector(METADATA))
+
+        page.wait_for_url(VERSION_PAGE)
+        assert Version.objects.get().task_config["box_layout"] == "yolov8"
+
+    def test_the_next_version_begins_with_what_its_file_states(self, page, detector):
+        self.begin(page, detector(METADATA))
+        self.wait_for_confirmation(page)
+        page.fill("#rh-labels", "round\nangular")
+        self.create(page)
+
+        page.goto(page.url.partition("/admin/")[0] + reverse("admin:registry_upload_add") + "?model=shapes")
+        page.wait_for_function("document.getElementById('rh-labels').value.startsWith('round')")
+        page.set_input_files("#rh-file", detector(METADATA | {"date": "2027"}, "next.onnx"))
+        page.get_by_role("button", name="Upload", exact=True).click()
+        self.wait_for_confirmation(page)
+
+        assert self.values(page)[0] == "\n".join(LABELS)
+        assert page.inner_text("[data-from=labels]") == "from the file"
+
+    def test_the_choices_are_those_of_the_library(self, page):
+        def choices(field):
+            script = "all => all.map((one) => [one.value, `${one.textContent} (${one.dataset.holds})`])"
+            return dict(page.locator(f"#rh-{field} option:not([value=''])").evaluate_all(script))
+
+        assert choices("layout") == {str(layout): words for layout, words in LAYOUTS_IN_WORDS.items()}
+        assert set(choices("resize")) == set(Resize)
+
+    def test_what_a_layout_holds_is_shown(self, page):
+        page.get_by_text("the first version of a new Model").click()
+        page.select_option("#rh-task", "object-detection")
+        page.select_option("#rh-layout", "detr")
+
+        assert page.inner_text("#rh-layout-help") == "The outputs hold: logits and pred_boxes."
+
+    def test_a_classifier_whose_file_states_nothing(self, page, detector):
+        self.begin(page, detector({}), "image-classification")
+
+        page.get_by_text("Fill in what the file does not state, then create the version.").wait_for()
+        assert page.evaluate("document.activeElement.id") == "rh-labels"

@@ -367,8 +367,10 @@ def check_is_the_definition(boxes, overlap, most):
 def test_suppression_is_its_definition_for_ten_thousand_sets(monkeypatch):
     chance = np.random.default_rng(21)
     for number in range(10_000):
-        monkeypatch.setattr(library, "_FIRST_BLOCK", int(chance.choice([1, 4, 64])))
+        monkeypatch.setattr(library, "_FIRST_STEP", int(chance.choice([1, 4, 64])))
+        monkeypatch.setattr(library, "_LARGEST_STEP", int(chance.choice([4, 4_096])))
         monkeypatch.setattr(library, "_LARGEST_BLOCK", int(chance.choice([1, 8, 512])))
+        monkeypatch.setattr(library, "_FEW", float(chance.choice([0, 1 / 16, 1])))
         overlap = float(chance.choice([0, 0.25, 1 / 3, 0.45, 0.5, 1]))
         most = int(chance.choice([1, 5, 300]))
 
@@ -377,7 +379,7 @@ def test_suppression_is_its_definition_for_ten_thousand_sets(monkeypatch):
 
 def test_suppression_of_sets_larger_than_a_block():
     chance = np.random.default_rng(22)
-    for count in (63, 64, 65, 192, 193, 500, 900, 1100):
+    for count in (63, 64, 65, 192, 193, 500, 900, 1100, 2500):
         for most in (10, 300, EVERY_BOX):
             check_is_the_definition(a_set(chance, count), 0.45, most)
 

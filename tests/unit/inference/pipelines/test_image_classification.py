@@ -180,7 +180,8 @@ def test_a_model_with_another_number_of_labels_is_found_when_it_runs():
     "change",
     [
         {"mean": [0.5, 0.5, 0.5]}, {"std": [0.5, 0.5, 0.5]}, {"resampler": "bicubic"}, {"antialias": False},
-        {"resize": "letterbox"}, {"resize": "stretch"}, {"channels": "bgr"}, {"scale": "none"}, {"background": [0, 0, 0]},
+        {"resize": "letterbox"}, {"resize": "stretch"}, {"resize": "square"}, {"rounding": "paddleclas"},
+        {"as_jpeg": True}, {"channels": "bgr"}, {"scale": "none"}, {"background": [0, 0, 0]},
         {"labels": ["dog", "cat", "tram"]}, {"function": "sigmoid"}, {"shape": (None, 3, 192, 224)},
         {"shape": (None, 224, 224, 3)}, {"datatype": "FP16"}, {"shorter_side": 232}, {"top_k": 1},
     ],

@@ -10,6 +10,7 @@ import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from math import floor, pi, sin
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ from inference.pipelines.pictures import (
     PictureInputs,
     Placement,
     Resize,
+    Rounding,
     decode,
     inspect,
     picture_bytes,
@@ -41,94 +43,24 @@ from inference.pipelines.pictures import (
     to_rgb,
 )
 from inference.tensors.signature import Signature, TensorSpec
+from tests.support.picture_files import (
+    anmf,
+    chunk,
+    exif,
+    gif,
+    gif_frame,
+    jpeg_segment,
+    jpeg_size,
+    noise,
+    picture,
+    png,
+    png_with,
+    riff,
+    saved,
+    vp8x,
+)
 
 WHITE = (255, 255, 255)
-ROWS = np.random.default_rng(7)
-
-
-def noise(width, height, channels=3):
-    return ROWS.integers(0, 256, (height, width, channels), np.uint8)
-
-
-def picture(width=9, height=6):
-    return Image.fromarray(noise(width, height))
-
-
-def saved(image, file_format, **options):
-    file = BytesIO()
-    image.save(file, file_format, **options)
-    return file.getvalue()
-
-
-def chunk(kind, content=b""):
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def png(width, height, *, depth=8, colour=2, pixels=b"", more=(), missing=0):
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    compressed = zlib.compress(pixels)
-    chunks = [
-        chunk(b"IHDR", header),
-        *more,
-        chunk(b"IDAT", compressed[: len(compressed) - missing]),
-        chunk(b"IEND"),
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def png_with(*chunks, after=b"IHDR"):
-    """A good PNG with chunks more."""
-    file = saved(picture(), "PNG")
-    at = file.index(after) + 21 if after == b"IHDR" else file.index(after) - 4
-    return file[:at] + b"".join(chunks) + file[at:]
-
-
-def riff(*chunks):
-    parts = [
-        kind + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
-        for kind, content in chunks
-    ]
-    body = b"WEBP" + b"".join(parts)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
-def three_bytes(number):
-    return struct.pack("<I", number)[:3]
-
-
-def vp8x(width, height, flags=0):
-    return b"VP8X", bytes([flags, 0, 0, 0]) + three_bytes(width - 1) + three_bytes(height - 1)
-
-
-def anmf(width=1, height=1):
-    return b"ANMF", bytes(6) + three_bytes(width - 1) + three_bytes(height - 1) + bytes(4)
-
-
-def gif(width, height, *frames):
-    return (
-        struct.pack("<6sHHBBB", b"GIF89a", width, height, 0x80, 0, 0)
-        + b"\0\0\0\xff\xff\xff"
-        + b"".join(frames)
-        + b";"
-    )
-
-
-def gif_frame(width=1, height=1):
-    return struct.pack("<BHHHHB", 0x2C, 0, 0, width, height, 0) + b"\x02\x02\x44\x01\x00"
-
-
-def jpeg_segment(code, content):
-    return bytes([0xFF, code]) + struct.pack(">H", len(content) + 2) + content
-
-
-def jpeg_size(width, height):
-    return jpeg_segment(0xC0, struct.pack(">BHHB", 8, height, width, 1) + b"\1\x11\0")
-
-
-def exif(orientation, order="<", kind=3):
-    head = {"<": b"II*\0", ">": b"MM\0*"}[order]
-    value = struct.pack(order + {3: "HH", 4: "I"}[kind], *([orientation, 0] if kind == 3 else [orientation]))
-    return head + struct.pack(order + "IHHHI", 8, 1, 0x0112, kind, 1) + value + bytes(4)
 
 
 def pixels_of(data, background=WHITE, **limits):
@@ -611,6 +543,8 @@ def geometry(width=64, height=48, resize=Resize.LETTERBOX, **changes):
         "resampler": "bilinear",
         "antialias": True,
         "shorter_side": 73,
+        "rounding": Rounding.TORCHVISION,
+        "as_jpeg": False,
         "padding": Padding.BOTH_SIDES,
         "padding_value": 114,
     }
@@ -687,6 +621,44 @@ def test_shorter_side_and_centre(size, resampler):
     assert (placement.left, placement.top) == (-left, -top)
 
 
+@pytest.mark.parametrize(
+    ("rounding", "width", "columns", "left"),
+    [
+        (Rounding.TORCHVISION, 190, 138, 37), (Rounding.TRANSFORMERS, 190, 138, 37), (Rounding.PADDLECLAS, 190, 139, 37),
+        (Rounding.TORCHVISION, 191, 139, 38), (Rounding.TRANSFORMERS, 191, 139, 37), (Rounding.PADDLECLAS, 191, 139, 37),
+    ],
+)  # fmt: skip
+def test_what_is_rounded_which_way(rounding, width, columns, left):
+    """190 pixels become 138.7, 191 become 139.43; of 139, 37.5 lie left of the 64 that are cut out."""
+    placement, size = geometry(resize=Resize.SHORTER_SIDE, rounding=rounding).place(width, 100)
+
+    assert (size, -placement.left) == ((columns, 73), left)
+
+
+@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_square_is_cut_out_of_a_square(size, rounding):
+    image = picture(*size)
+    left, top = (5, 13) if rounding is not Rounding.TORCHVISION else (round(11 / 2), round(27 / 2))
+    whole = image.resize((75, 75), Image.Resampling.BILINEAR)
+
+    fitted, placement = geometry(resize=Resize.SQUARE, shorter_side=75, rounding=rounding).fit(image)
+
+    assert np.array_equal(fitted, whole.crop((left, top, left + 64, top + 48)))
+    assert placement == Placement(75 / size[0], 75 / size[1], -left, -top, *size)
+
+
+@pytest.mark.parametrize("resize", Resize)
+def test_the_input_as_a_file(resize):
+    image = picture(200, 130)
+    usual, _ = geometry(resize=resize).fit(image)
+
+    fitted, _ = geometry(resize=resize, as_jpeg=True).fit(image)
+
+    assert np.array_equal(fitted, Image.open(BytesIO(saved(Image.fromarray(usual), "JPEG"))))
+    assert not np.array_equal(fitted, usual)
+
+
 @pytest.mark.parametrize("resampler", ["bilinear", "bicubic", "lanczos"])
 @pytest.mark.parametrize("size", [(3, 300), (400, 5), (2, 41)], ids=str)
 def test_long_strips_are_not_made_huge_first(size, resampler):
@@ -714,34 +686,58 @@ def test_the_longest_strips(size, resize):
     assert time.monotonic() - started < 5
 
 
-def interpolated(values, width, height):
-    """As OpenCV's INTER_LINEAR: between the four nearest pixels, however much smaller the picture gets."""
+def linear(t):
+    return max(1 - abs(t), 0)
+
+
+def cubic(t):
+    """With OpenCV's slope."""
+    t = abs(t)
+    if t < 1:
+        return 1.25 * t**3 - 2.25 * t**2 + 1
+    return -0.75 * (t**3 - 5 * t**2 + 8 * t - 4) if t < 2 else 0
+
+
+def lanczos(t):
+    if t == 0 or abs(t) >= 4:
+        return float(t == 0)
+    return 4 * sin(pi * t) * sin(pi * t / 4) / (pi * t) ** 2
+
+
+def interpolated(values, width, height, kernel, reach):
+    """As OpenCV does: from the nearest pixels, however much smaller the picture gets; beyond the edge its pixels are repeated."""
+
+    def taps(length, count, number):
+        at = (number + 0.5) * length / count - 0.5
+        near = range(floor(at) - reach + 1, floor(at) + reach + 1)
+        total = sum(kernel(at - place) for place in near)
+        return [(min(max(place, 0), length - 1), kernel(at - place) / total) for place in near]
+
     made = np.empty((height, width, 3))
     for row in range(height):
+        down = taps(values.shape[0], height, row)
         for column in range(width):
-            y = (row + 0.5) * values.shape[0] / height - 0.5
-            x = (column + 0.5) * values.shape[1] / width - 0.5
-            top, left = int(np.floor(y)), int(np.floor(x))
-            total = np.zeros(3)
-            for dy, weight_y in ((0, 1 - (y - top)), (1, y - top)):
-                for dx, weight_x in ((0, 1 - (x - left)), (1, x - left)):
-                    at = (
-                        min(max(top + dy, 0), values.shape[0] - 1),
-                        min(max(left + dx, 0), values.shape[1] - 1),
-                    )
-                    total += weight_y * weight_x * values[at].astype(float)
-            made[row, column] = total
-    return made
+            across = taps(values.shape[1], width, column)
+            made[row, column] = sum(
+                one * other * values[y, x].astype(float) for y, one in down for x, other in across
+            )
+    return made.clip(0, 255)
 
 
-@pytest.mark.parametrize("size", [(7, 5), (200, 130), (64, 48)], ids=str)
-def test_without_antialiasing(size):
+@pytest.mark.parametrize(
+    ("resampler", "kernel", "reach"),
+    [("bilinear", linear, 1), ("bicubic", cubic, 2), ("lanczos", lanczos, 4)],
+)
+@pytest.mark.parametrize("size", [(7, 5), (200, 130), (64, 48), (1, 90)], ids=str)
+def test_without_antialiasing(size, resampler, kernel, reach, monkeypatch):
+    monkeypatch.setattr("inference.pipelines.resampling._STRIP", 300)
     image = picture(*size)
 
-    fitted, _ = geometry(resize=Resize.STRETCH, antialias=False).fit(image)
-    smooth, _ = geometry(resize=Resize.STRETCH).fit(image)
+    fitted, _ = geometry(32, 24, resize=Resize.STRETCH, antialias=False, resampler=resampler).fit(image)
+    smooth, _ = geometry(32, 24, resize=Resize.STRETCH, resampler=resampler).fit(image)
 
-    assert np.abs(fitted - interpolated(np.asarray(image), 64, 48)).max() <= 1 + 1e-9
+    # A level of rounding, and the weights' own rounding to 11 bits
+    assert np.abs(fitted - interpolated(np.asarray(image), 32, 24, kernel, reach)).max() < 2
     if size == (200, 130):  # control: the other way is many grey levels off
         assert np.abs(fitted.astype(int) - smooth.astype(int)).max() > 20
 
@@ -886,6 +882,8 @@ def test_layouts_and_sizes(shape, config, is_nchw, size):
         ((None, 3, 8, 8), "FP32", {"resampler": "magic"}, "resampler"),
         ((None, 3, 8, 8), "FP32", {"resampler": "area", "antialias": False}, "antialias"),
         ((None, 3, 8, 8), "FP32", {"resize": "tile"}, "resize"),
+        ((None, 3, 8, 8), "FP32", {"rounding": "keras"}, "rounding"),
+        ((None, 3, 8, 8), "FP32", {"as_jpeg": 75}, "as_jpeg"),
         ((None, 3, 8, 8), "FP32", {"padding": "left"}, "padding"),
         ((None, 3, 8, 8), "FP32", {"padding_value": 256}, "padding_value"),
         ((None, 3, 8, 8), "FP32", {"mean": [1, 2]}, "mean"),

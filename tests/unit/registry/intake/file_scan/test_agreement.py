@@ -1,5 +1,7 @@
 """The scan's tables agree with onnx and the installed runtime; an upgrade of either is noticed here."""
 
+from operator import attrgetter
+
 import onnx
 import onnxruntime
 import pytest
@@ -16,6 +18,10 @@ MESSAGES = {
     "TrainingInfoProto": schema.TRAINING,
     "GraphProto": schema.GRAPH,
     "ValueInfoProto": schema.VALUE,
+    "TypeProto": schema.TYPE,
+    "TypeProto.Tensor": schema.TENSOR_TYPE,
+    "TensorShapeProto": schema.SHAPE,
+    "TensorShapeProto.Dimension": schema.DIMENSION,
     "NodeProto": schema.NODE,
     "AttributeProto": schema.ATTRIBUTE,
     "TensorProto": schema.TENSOR,
@@ -28,7 +34,7 @@ WIRE = {1: EIGHT, 2: FOUR, 3: VARINT, 4: VARINT, 5: VARINT, 9: LENGTH, 11: LENGT
 @pytest.mark.parametrize("name", MESSAGES)
 def test_every_field_is_known_as_onnx_knows_it(name):
     expected = {}
-    for field in getattr(onnx, name).DESCRIPTOR.fields:
+    for field in attrgetter(name)(onnx).DESCRIPTOR.fields:
         wire = WIRE[field.type]
         expected[field.number << 3 | wire] = (field.name, field.is_repeated)
         if field.is_repeated and wire != LENGTH:
