@@ -129,6 +129,7 @@ def _add_panels() -> None:
     from registry.access.policies import Right
     from registry.console.aliases import draw_guards
     from registry.console.checks import draw_checklist
+    from registry.console.example_pictures import draw_example_pictures
     from registry.console.golden_set import draw_golden
     from registry.console.health import HEALTH, checks_health, crashes_health, draw_health
     from registry.console.model_panels import (
@@ -164,6 +165,7 @@ def _add_panels() -> None:
     PANELS.add("facts", Panel(version, draw_facts, "overview"), order=1)
     PANELS.add("lineage", Panel(version, draw_lineage, "overview"), order=2)
     PANELS.add("checks", Panel(version, draw_checklist, "checks"), order=5)
+    PANELS.add("example pictures", Panel(version, draw_example_pictures, "checks"), order=6)
     PANELS.add("file", Panel(version, draw_file, "file"), order=3)
     PANELS.add("serving settings", Panel(version, draw_serving, "file"), order=4)
     HEALTH.add("crashes", crashes_health, order=0)

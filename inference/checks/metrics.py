@@ -2,12 +2,14 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from inference.checks.average_precision import THRESHOLDS, PrecisionCounter
 from inference.pipelines.golden import GoldenSpan
+from inference.pipelines.picture_rows import GoldenBox
 from inference.tensors.arrays import Array
 from registry.intake.examples.models import MAX_WRONG, Metric
 
@@ -112,6 +114,38 @@ class SpanF1:
         return self._wrong
 
 
+class MeanPrecision50:
+    """The mean average precision of boxes that overlap by half. A picture is wrong if boxes are missed or added."""
+
+    thresholds = THRESHOLDS[:1]
+
+    def __init__(self) -> None:
+        self._counter = PrecisionCounter(self.thresholds)
+        self._wrong: list[Wrong] = []
+
+    def add(
+        self, row: int, expected: Sequence[GoldenBox], got: Sequence[GoldenBox], *, text: str = ""
+    ) -> None:
+        mistakes = self._counter.add(expected, got)
+        if (mistakes.missed or mistakes.extra) and len(self._wrong) < MAX_WRONG:
+            lists = {"missed": mistakes.missed, "not in the set": mistakes.extra}
+            found = _counted(box.label for box in got)
+            parts = [found, *(f"{name}: {_counted(labels)}" for name, labels in lists.items() if labels)]
+            self._wrong.append(_wrong(row, _counted(box.label for box in expected), "; ".join(parts), text))
+
+    def value(self) -> float:
+        return self._counter.value()
+
+    def wrong(self) -> list[Wrong]:
+        return self._wrong
+
+
+class MeanPrecision(MeanPrecision50):
+    """The mean of it for overlaps from .50 to .95."""
+
+    thresholds = THRESHOLDS
+
+
 class MeanError:
     """The mean distance between answer and label. A row's distance is the mean over its values."""
 
@@ -143,6 +177,8 @@ TALLIES: Mapping[str, type[MetricTally]] = {
     Metric.F1: MacroF1,
     Metric.ERROR: MeanError,
     Metric.SPAN_F1: SpanF1,
+    Metric.MAP50: MeanPrecision50,
+    Metric.MAP: MeanPrecision,
 }
 
 
@@ -153,6 +189,11 @@ def _wrong(row: int, expected: Any, got: Any, text: str) -> Wrong:
 
 def _shown(spans: Sequence[GoldenSpan]) -> list[dict[str, Any]]:
     return [span._asdict() for span in spans[:_MAX_VALUES]]
+
+
+def _counted(labels: Iterable[str]) -> str:
+    """Labels in words, such as "2 car, 1 person"."""
+    return ", ".join(f"{count:,} {label}" for label, count in sorted(Counter(labels).items())) or "nothing"
 
 
 def _shorten(value: Any) -> Any:

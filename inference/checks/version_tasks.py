@@ -36,6 +36,7 @@ def registered_tasks() -> dict[str, TaskKind]:
             metrics=kind.golden.metrics,
             check_row=partial(_check_row, kind.golden.check) if kind.golden.check is not None else None,
             golden_row=kind.golden.example,
+            has_pictures=kind.golden.has_pictures,
         )
         for name, kind in TASKS.items()
     }

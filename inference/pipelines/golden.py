@@ -21,6 +21,7 @@ class GoldenRows:
     check: Callable[[Mapping[str, Any], Any], None] | None = None  # None: inputs are the model's own tensors
     expected: Callable[[Any], Any] = lambda label: label
     got: Callable[[Any], Any] = lambda answer: answer.label
+    has_pictures: bool = False  # whether each row is a picture, in base64 as `image`
 
 
 class GoldenSpan(NamedTuple):

@@ -68,7 +68,10 @@ def _found_boxes(answer: Any) -> list[GoldenBox]:
 
 
 PICTURE_LABEL_ROWS = GoldenRows(
-    ("accuracy", "f1"), '{"inputs": {"image": "iVBORw0…"}, "label": "cat"}', check_picture_label
+    ("accuracy", "f1"),
+    '{"inputs": {"image": "iVBORw0…"}, "label": "cat"}',
+    check_picture_label,
+    has_pictures=True,
 )
 BOX_ROWS = GoldenRows(
     ("map50", "map"),
@@ -76,4 +79,5 @@ BOX_ROWS = GoldenRows(
     check_picture_boxes,
     expected=_expected_boxes,
     got=_found_boxes,
+    has_pictures=True,
 )

@@ -17,10 +17,11 @@ from inference.errors import BadBody, LengthRequired
 from inference.serving.off_loop import WorkThreads
 from registry.access import keys
 from registry.errors import BodyTooLarge, NotAuthenticated
+from registry.intake.examples.rows import MAX_SET_BYTES
 from roundhouse.rsgi import MAX_PIECE_BYTES, SMALL_BYTES, FilePart, HeaderList, Visit, WebResponse
 from roundhouse.spool import Spool, SpooledBody
 
-MAX_BODY_BYTES = max(settings.PREDICT_BINARY_BYTES, settings.PREDICT_JSON_BYTES, 64 << 20)
+MAX_BODY_BYTES = max(settings.PREDICT_BINARY_BYTES, settings.PREDICT_JSON_BYTES, MAX_SET_BYTES)
 _WRITE_BYTES = 1 << 20
 _MAX_WAITING, _WAIT_S = 256, 10.0
 

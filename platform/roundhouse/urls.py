@@ -29,6 +29,7 @@ urlpatterns = [  # in order of traffic: programs first, people last
     path("admin/password_change/", admin.site.admin_view(OwnPasswordView.as_view()), name="own-password"),
     path("admin/search/", admin.site.admin_view(search_page)),  # instead of the theme's own search
     path("admin/", include("inference.try_it.views")),
+    path("admin/", include("inference.try_it.picture_views")),
     path("admin/", include("registry.console.first_steps")),
     path("admin/", include("registry.catalogue.model_choices")),
     path("admin/", include("inference.story.views")),

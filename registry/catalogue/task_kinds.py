@@ -40,6 +40,7 @@ class TaskKind:
     golden_row: str = ""  # an example
     # Raises Invalid for the inputs and label of a golden row that do not fit; None if the rows are tensors.
     check_row: Callable[[Mapping[str, Any], Any], None] | None = None
+    has_pictures: bool = False  # whether each golden row is a picture, in base64 as `image`
 
 
 @dataclass(frozen=True, slots=True)

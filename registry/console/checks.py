@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from registry.access.policies import Right
 from registry.catalogue.models import Version
+from registry.catalogue.task_kinds import TASK_KINDS
 from registry.catalogue.transitions import Status
 from registry.console.splits import next_step
 from registry.errors import RoundhouseError
@@ -23,7 +24,7 @@ from registry.intake.checklist.selectors import CheckRequest, newest_run, open_c
 from registry.intake.checklist.services import ask_check
 from registry.intake.checklist.transitions import LineState, RunState
 from registry.kit.actors import require_right
-from registry.kit.admin.facts import duration, readable
+from registry.kit.admin.facts import duration, readable, short
 from registry.kit.admin.plots import ProfilePlot, profile_plot
 from registry.kit.admin.theme import actor
 
@@ -31,6 +32,28 @@ _CHECKABLE = frozenset({Status.UPLOADED, Status.CHECKING, Status.READY, Status.F
 _UNFINISHED = frozenset({Status.UPLOADED, Status.CHECKING})
 _ENDED = frozenset({LineState.PASSED, LineState.FAILED, LineState.SKIPPED})
 _WAIT_LIMIT = timedelta(minutes=10)  # then the page stops refreshing, in case no worker is running
+
+
+@dataclass(frozen=True, slots=True)
+class WrongRow:
+    """A row of a golden set that the version answered wrong. `text` is empty for rows that are not texts."""
+
+    row: int
+    text: str
+    expected: str
+    got: str
+
+
+@dataclass(frozen=True, slots=True)
+class WrongRows:
+    """Some wrong rows of the golden step; `pictures` is the golden set whose rows are pictures, if they are."""
+
+    rows: list[WrongRow]
+    pictures: int | None
+
+    @property
+    def have_texts(self) -> bool:
+        return any(row.text for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +66,7 @@ class ShownLine:
     changes: list[dict[str, Any]]
     signature: dict[str, Any] | None
     plot: ProfilePlot | None
+    wrong: WrongRows | None
 
     @property
     def look(self) -> str:
@@ -113,7 +137,10 @@ def shown_check(version: Version) -> ShownCheck:
 
 
 def _shown_line(line: CheckLine) -> ShownLine:
-    facts = line.facts if isinstance(line.facts, dict) else {}
+    facts = dict(line.facts) if isinstance(line.facts, dict) else {}
+    wrong = _wrong_rows(line, facts) if line.step == "golden" and facts.get("wrong") else None
+    if wrong is not None:
+        del facts["wrong"]
     changes = facts.get("changes")
     return ShownLine(
         line=line,
@@ -124,6 +151,21 @@ def _shown_line(line: CheckLine) -> ShownLine:
         else [],
         signature=facts if isinstance(facts.get("inputs"), list) else None,
         plot=profile_plot([(line.run.version.number, facts.get("profile"))]) if "profile" in facts else None,
+        wrong=wrong,
+    )
+
+
+def _wrong_rows(line: CheckLine, facts: dict[str, Any]) -> WrongRows:
+    model = line.run.version.model
+    pictures = None
+    if TASK_KINDS[model.task].has_pictures:
+        pictures = model.golden_sets.filter(revision=facts["golden_set"]).values_list("pk", flat=True).first()
+    return WrongRows(
+        [
+            WrongRow(one["row"], one.get("text", ""), short(one["expected"]), short(one["got"]))
+            for one in facts["wrong"]
+        ],
+        pictures,
     )
 
 

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from registry.catalogue.models import Version
+from registry.catalogue.task_kinds import TASK_KINDS
 from registry.errors import ArtifactMissing
 from registry.intake.checklist.selectors import last_facts
 from registry.intake.checklist.signature_diff import Change, signature_diff
@@ -58,6 +59,7 @@ class ShownDisagreement:
     expected: str
     left: str
     right: str
+    has_picture: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +162,13 @@ def _shown(golden_set: GoldenSet, page: Page[Disagreement]) -> list[ShownDisagre
         rows = golden_rows_numbered(golden_set, [each.row for each in rows_shown])
     except ArtifactMissing:
         rows = {}  # show the answers without the inputs
+    has_pictures = TASK_KINDS[golden_set.model.task].has_pictures
     return [
         ShownDisagreement(
             each,
-            short(rows[each.row].inputs, _MAX_LENGTH) if each.row in rows else "",
+            short(rows[each.row].inputs, _MAX_LENGTH) if each.row in rows and not has_pictures else "",
             *(short(value, _MAX_LENGTH) for value in (each.expected, each.left, each.right)),
+            has_picture=has_pictures and each.row in rows,
         )
         for each in rows_shown
     ]

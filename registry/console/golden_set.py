@@ -17,9 +17,9 @@ from registry.catalogue.selectors import version_numbered
 from registry.catalogue.task_kinds import TASK_KINDS
 from registry.catalogue.transitions import Status
 from registry.errors import RoundhouseError
+from registry.intake.examples.golden_files import ZIP_STARTS, rows_in
 from registry.intake.examples.golden_results import GoldenGate, judge
 from registry.intake.examples.models import GoldenResult, GoldenSet, Metric
-from registry.intake.examples.rows import lines_of
 from registry.intake.examples.selectors import champion_of, current_golden_set
 from registry.intake.examples.services import put_golden_set
 from registry.kit.actors import require_right
@@ -27,18 +27,16 @@ from registry.kit.admin.forms import redirect_from_form
 from registry.kit.admin.theme import NumberInput, TextInput, actor
 from registry.kit.text import MAX_REASON
 
-MAX_PAGE_BYTES = 5 * 2**20
+MAX_PAGE_BYTES, MAX_PAGE_ZIP_BYTES = 5 * 2**20, 64 * 2**20
+_ZIP_HELP = "A zip of pictures with labels.jsonl, labels.csv or a folder for each label, at most 64 MiB; use the API for more."
 _RESULTS_SHOWN = 20
 _VERSIONS_OFFERED = 100
 
 
 class GoldenForm(forms.Form):
-    """A file of JSON lines, and the thresholds. Larger files go through the API."""
+    """A file of JSON lines or a zip of pictures, and the thresholds. Larger files go through the API."""
 
-    file = forms.FileField(
-        label="Rows",
-        widget=forms.FileInput(attrs={"class": "rh-input", "accept": ".jsonl,.ndjson,application/x-ndjson"}),
-    )
+    file = forms.FileField(label="Rows", widget=forms.FileInput(attrs={"class": "rh-input"}))
     metric = forms.ChoiceField(choices=Metric.choices, widget=forms.Select(attrs={"class": "rh-input"}))
     floor = forms.FloatField(
         required=False,
@@ -64,9 +62,13 @@ class GoldenForm(forms.Form):
         task = TASK_KINDS[model.task]
         metrics = [(name, title) for name, title in Metric.choices if name in task.metrics]
         self._offer("metric", metrics)
-        self.fields[
-            "file"
-        ].help_text = f"JSON lines such as {task.golden_row}. At most 5 MiB; use the API for more."
+        file = self.fields["file"]
+        file.help_text = f"JSON lines such as {task.golden_row}. At most 5 MiB; use the API for more."
+        accepted = ".jsonl,.ndjson,application/x-ndjson"
+        if task.has_pictures:
+            file.help_text = f"{_ZIP_HELP} Or {file.help_text}"
+            accepted += ",.zip"
+        file.widget.attrs["accept"] = accepted
         if versions := _versions_with_hash(model):
             named = [(str(one.number), f"version {one.number}: {one.preprocessing}") for one in versions]
             self._offer("version", [("", "the live version, or else the newest that is ready"), *named])
@@ -84,9 +86,10 @@ class GoldenForm(forms.Form):
 
     def clean_file(self) -> Any:
         file = self.cleaned_data["file"]
-        if file.size > MAX_PAGE_BYTES:
+        most = MAX_PAGE_ZIP_BYTES if file.read(len(ZIP_STARTS)) == ZIP_STARTS else MAX_PAGE_BYTES
+        if file.size > most:
             raise forms.ValidationError(
-                f"The file has {file.size:,} bytes; the limit on this page is {MAX_PAGE_BYTES:,}. Use the API instead."
+                f"The file has {file.size:,} bytes; the limit on this page is {most:,}. Use the API instead."
             )
         return file
 
@@ -151,7 +154,8 @@ def put_golden(request: HttpRequest, model: Model) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         data = dict(form.cleaned_data)
         try:
-            made = put_golden_set(model=model, lines=lines_of(data.pop("file").chunks()), **data, by=by)
+            lines = rows_in(data.pop("file").chunks(), has_pictures=TASK_KINDS[model.task].has_pictures)
+            made = put_golden_set(model=model, lines=lines, **data, by=by)
             messages.success(
                 request,
                 f"{made} saved with {made.rows:,} row{'' if made.rows == 1 else 's'}. Check a version to measure it.",

@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from inference.checks.average_precision import MAX_FOUND, TooManyBoxes
 from inference.checks.examples import read_example
 from inference.checks.metrics import TALLIES, MetricTally, label_name, predicted_label
 from inference.checks.steps.base import CheckContext, Facts, StepFailed, StepPassed, StepSkipped
@@ -38,7 +38,10 @@ from registry.kit.actors import Actor
 BUDGET_S = 600.0  # less than the time after which a silent run is abandoned
 _MAX_WRONG = 10
 _PROGRESS_EVERY_S = 1.0
-_ITEMS = 64  # answered at once
+_ITEMS, _ITEM_CHARACTERS = (
+    64,
+    16 * 2**20,
+)  # answered at once: rows, and the length of what they hold, such as pictures
 
 Progress: TypeAlias = Callable[[Facts], None]
 
@@ -213,24 +216,51 @@ class _ItemMeasurement(_Measurement):
         self._pipeline = pipeline
 
     def _count_rows(self) -> None:
-        golden, remaining = self._pipeline.golden, read_golden_rows(self._set)
-        while rows := list(islice(remaining, _ITEMS)):
+        for rows in self._batches():
             self._report_progress()
             for row, answer in zip(rows, self._answers(rows), strict=True):
-                self.done += 1
-                self.tally.add(row.number, golden.expected(row.label), golden.got(answer), text=_text_of(row))
+                self._count(row, answer)
+
+    def _batches(self) -> Iterator[list[GoldenRow]]:
+        """Rows that may be held and answered together."""
+        most = min(_ITEMS, self._pipeline.most_items)
+        waiting: list[GoldenRow] = []
+        held = 0
+        for row in read_golden_rows(self._set):
+            size = sum(len(value) for value in row.inputs.values() if isinstance(value, str))
+            if waiting and (len(waiting) == most or held + size > _ITEM_CHARACTERS):
+                yield waiting
+                waiting, held = [], 0
+            waiting.append(row)
+            held += size
+        if waiting:
+            yield waiting
+
+    def _count(self, row: GoldenRow, answer: Any) -> None:
+        golden = self._pipeline.golden
+        self.done += 1
+        try:
+            self.tally.add(row.number, golden.expected(row.label), golden.got(answer), text=_text_of(row))
+        except TooManyBoxes:
+            raise StepFailed(
+                "too_many_boxes",
+                f"{self._version} finds more than {MAX_FOUND:,} boxes in {self._set}.",
+                "Raise `threshold` in its task configuration, or add a smaller golden set.",
+                {"row": row.number},
+            ) from None
 
     def _answers(self, rows: Sequence[GoldenRow]) -> list[Any]:
-        """Answers of many rows at once; if one of them cannot be read, it is found by asking one by one."""
+        """Answers of many rows at once; if one of them cannot be read, or they are too many, each half is asked for itself."""
+        half = len(rows) // 2
         try:
             return self._ask(rows)
         except InvalidInput as error:
-            if len(rows) == 1:
+            if not half:
                 raise self._unfit(rows[0], f"cannot be read by {self._version}: {error}") from None
-            return [answer for row in rows for answer in self._answers([row])]
+            return [*self._answers(rows[:half]), *self._answers(rows[half:])]
         except (UnusableOutput, BadTaskConfig) as error:
-            if len(rows) > 1:
-                return [answer for row in rows for answer in self._answers([row])]
+            if half:
+                return [*self._answers(rows[:half]), *self._answers(rows[half:])]
             raise StepFailed(
                 error.code,
                 f"{self._version} has no answer for row {rows[0].number} of {self._set}: {error}",

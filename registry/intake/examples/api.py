@@ -16,11 +16,13 @@ from registry.access.policies import Right
 from registry.catalogue.api import ModelViewSet
 from registry.catalogue.models import Model
 from registry.catalogue.selectors import version_numbered
+from registry.catalogue.task_kinds import TASK_KINDS
 from registry.errors import BodyTooLarge, Invalid
 from registry.intake.api import content_length
 from registry.intake.examples import selectors, services
+from registry.intake.examples.golden_files import rows_in
 from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet, Metric
-from registry.intake.examples.rows import ATOL, MAX_SET_BYTES, RTOL, lines_of, pieces_of
+from registry.intake.examples.rows import ATOL, MAX_SET_BYTES, RTOL, pieces_of
 from registry.kit.actors import in_scope
 from registry.kit.api import CursorPages, check_if_match, etag_of, idempotent
 from registry.kit.text import MAX_REASON
@@ -171,7 +173,7 @@ class GoldenSetView(ModelViewSet[GoldenSet]):
         return selectors.the_golden_set(self.url_model())
 
     @extend_schema(
-        summary="Set a Model's golden set: one JSON object per line, with `inputs` and `label`",
+        summary="Set a Model's golden set: one JSON object per line, with `inputs` and `label`, or a zip of pictures",
         operation_id="put_golden_set", parameters=[GoldenSetQuery],
         request={"application/octet-stream": OpenApiTypes.BINARY}, responses=GoldenSetSerializer,
     )  # fmt: skip
@@ -186,7 +188,8 @@ class GoldenSetView(ModelViewSet[GoldenSet]):
             present = selectors.current_golden_set(model)
             check_if_match(request, etag_of(present) if present is not None else '""')
         body = request._request
-        lines = lines_of(pieces_of(body.read, _checked_length(body)))
+        pieces = pieces_of(body.read, _checked_length(body))
+        lines = rows_in(pieces, has_pictures=TASK_KINDS[model.task].has_pictures)
         new = services.put_golden_set(model=model, lines=lines, version=version, **chosen, by=self.actor)
         return self.shown(new)
 

@@ -16,6 +16,8 @@ class Metric(models.TextChoices):
     F1 = "f1", "F1: the harmonic mean of precision and recall, averaged over labels"
     ERROR = "error", "error: the mean distance from the label; lower is better"
     SPAN_F1 = "span_f1", "span F1: of entities with the right label and the right places"
+    MAP50 = "map50", "mAP 50: the mean average precision of boxes that overlap by half"
+    MAP = "map", "mAP: the mean average precision of boxes, for overlaps from .50 to .95"
 
     @property
     def less_is_better(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -14,6 +14,7 @@ from registry.intake.examples.models import Metric
 from registry.kit.text import storable
 
 MAX_ROWS, MAX_SET_BYTES, MAX_LINE_BYTES = 100_000, 256 * 2**20, 4 * 2**20
+MAX_PICTURE_BYTES = 10 * 2**20
 MAX_EXAMPLES, MAX_EXAMPLE_BYTES = 100, 2**20
 ATOL, RTOL = 1e-5, 1e-3
 _MAX_LABEL, _MAX_NAME, _DEEPEST = 200, 500, 16
@@ -28,6 +29,13 @@ class GoldenRow:
     number: int
     inputs: dict[str, Any]
     label: Any
+
+
+class NamedLine(NamedTuple):
+    """A line that was made of something that the sender knows by another name, such as a picture in a zip."""
+
+    name: str
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +61,25 @@ def read_rows(path: Path, numbers: Collection[int] | None = None) -> Iterator[Go
 RowCheck = Callable[[Mapping[str, Any], Any], None]
 
 
+def max_line_bytes(has_pictures: bool) -> int:
+    """How long a row may be: with a picture, as long as the largest one in base64 and its boxes."""
+    return MAX_PICTURE_BYTES * 3 // 2 if has_pictures else MAX_LINE_BYTES
+
+
 def checked_lines(
-    lines: Iterable[bytes], metric: Metric, check_row: RowCheck | None = None
+    lines: Iterable[bytes | NamedLine],
+    metric: Metric,
+    check_row: RowCheck | None = None,
+    *,
+    has_pictures: bool = False,
 ) -> Iterator[bytes]:
     """Yield each line, ending in a newline; raise Invalid naming the first that is not a valid row.
 
     Empty lines are skipped, so that line n of the stored file is row n. `check_row` is that of the Model's task.
     """
-    size, rows = 0, 0
-    for number, raw in enumerate(lines, start=1):
+    size, rows, longest = 0, 0, max_line_bytes(has_pictures)
+    for number, sent in enumerate(lines, start=1):
+        where, raw = sent if isinstance(sent, NamedLine) else (f"Line {number}", sent)
         size += len(raw)
         if size > MAX_SET_BYTES:
             raise BodyTooLarge(f"A golden set may have at most {MAX_SET_BYTES:,} bytes.")
@@ -71,7 +89,9 @@ def checked_lines(
         rows += 1
         if rows > MAX_ROWS:
             raise Invalid(f"A golden set may have at most {MAX_ROWS:,} rows; line {number} is one too many.")
-        _check_line(line, number, metric, check_row)
+        if len(line) > longest:
+            raise Invalid(f"{where} is longer than {longest:,} bytes.")
+        _check_line(line, where, metric, check_row)
         yield line + b"\n"
     if not rows:
         raise Invalid('The golden set is empty; write one JSON object per line: {"inputs": {…}, "label": …}.')
@@ -94,10 +114,7 @@ def size_of(inputs: Mapping[str, Any], expected: Mapping[str, Any]) -> int:
     return len(orjson.dumps([inputs, expected]))
 
 
-def _check_line(line: bytes, number: int, metric: Metric, check_row: RowCheck | None) -> None:
-    where = f"Line {number}"
-    if len(line) > MAX_LINE_BYTES:
-        raise Invalid(f"{where} is longer than {MAX_LINE_BYTES:,} bytes.")
+def _check_line(line: bytes, where: str, metric: Metric, check_row: RowCheck | None) -> None:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -186,8 +203,9 @@ def pieces_of(read: Callable[[int], bytes], length: int) -> Iterator[bytes]:
         raise Invalid(f"The body ended {missing:,} bytes early; send it again.")
 
 
-def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def lines_of(pieces: Iterable[bytes], *, has_pictures: bool = False) -> Iterator[bytes]:
     """Lines without their line endings. A line that is too long is passed on early, so that it is refused."""
+    longest = max_line_bytes(has_pictures)
     rest: list[bytes] = []
     held = 0
     for piece in pieces:
@@ -198,7 +216,7 @@ def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
             yield b"".join(rest)
             yield from more[:-1]
             rest, held = [more[-1]], len(more[-1])
-        if held > MAX_LINE_BYTES + 1:
+        if held > longest + 1:
             yield b"".join(rest)
             rest, held = [], 0
     if held:

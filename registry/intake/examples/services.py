@@ -29,6 +29,7 @@ from registry.intake.examples.rows import (
     MAX_EXAMPLE_BYTES,
     MAX_EXAMPLES,
     Example,
+    NamedLine,
     checked_examples,
     checked_lines,
     size_of,
@@ -76,7 +77,7 @@ def add_examples(
 def put_golden_set(
     *,
     model: Model,
-    lines: Iterable[bytes],
+    lines: Iterable[bytes | NamedLine],
     metric: str,
     floor: float | None,
     margin: float | None,
@@ -84,7 +85,7 @@ def put_golden_set(
     version: Version | None = None,
     by: Actor,
 ) -> GoldenSet:
-    """Make these JSONL rows the Model's golden set from now on.
+    """Make these rows, as `rows_in` reads them from a file, the Model's golden set from now on.
 
     It judges versions whose pre-processing is that of `version`; without one, that of the live version, or else of the
     newest that is ready. If none of these has a hash, the live version decides when one is measured, or else the first
@@ -108,7 +109,7 @@ def put_golden_set(
 
     def counted() -> Iterable[bytes]:
         nonlocal rows
-        for line in checked_lines(lines, kind, task.check_row):
+        for line in checked_lines(lines, kind, task.check_row, has_pictures=task.has_pictures):
             rows += 1
             yield line
 

@@ -14,7 +14,7 @@ Invalid
     │   ├── DataMissing     a file that the model names was not sent
     │   ├── DataNotNamed    a file was sent that the model does not name
     │   └── BadDataLocation the model does not say clearly where its weights are
-    ├── ArchiveRefused      a zip that is not exactly one model with what it needs
+    ├── ArchiveRefused      a zip that is damaged, or has not exactly what it should have
     ├── ZipMapRefused       no ZipMap to remove, or one the model needs
     ├── MemoryMarker        weights at an address in this process
     ├── RuntimeConfig       settings of the runtime
@@ -109,7 +109,7 @@ class BadDataLocation(ExternalData):
 
 
 class ArchiveRefused(FileRefused):
-    """The zip archive must contain one ONNX file and the files that it needs, and nothing else."""
+    """The zip archive is damaged, or does not have exactly what it should have; create it again."""
 
     code = "archive_refused"
 

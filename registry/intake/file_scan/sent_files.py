@@ -8,7 +8,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,18 +105,25 @@ def unpack(
     if other_format(os.pread(archive.descriptor, HEAD_BYTES, archive.start)) == TORCH:
         raise NotOnnx(f"The file {TORCH}.")
     with tempfile.TemporaryFile(dir=folder) as model, tempfile.TemporaryFile(dir=folder) as data:
-        try:
-            with zipfile.ZipFile(_ArchiveReader(archive)) as source:
-                entries = _checked_entries(source, archive, limits)
-                check_space(sum(entry.file_size for entry in entries.values()))
-                files = {name: _copy(source, entry, model if _is_model(name) else data)
-                         for name, entry in entries.items()}  # fmt: skip
-        except _ZIP_ERRORS:
-            raise ArchiveRefused(
-                "The archive is damaged, or was crafted to confuse parsers; create it again and send that."
-            ) from None
+        with open_archive(archive) as source:
+            entries = _checked_entries(source, archive, limits)
+            check_space(sum(entry.file_size for entry in entries.values()))
+            files = {name: _copy(source, entry, model if _is_model(name) else data)
+                     for name, entry in entries.items()}  # fmt: skip
         name = next(filter(_is_model, files))
         yield UnpackedModel(files.pop(name), tuple(files.values()))
+
+
+@contextmanager
+def open_archive(archive: SentFile) -> Iterator[zipfile.ZipFile]:
+    """Read a zip in small pieces; raise ArchiveRefused where it is damaged."""
+    try:
+        with zipfile.ZipFile(_ArchiveReader(archive)) as source:
+            yield source
+    except _ZIP_ERRORS:
+        raise ArchiveRefused(
+            "The archive is damaged, or was crafted to confuse parsers; create it again and send that."
+        ) from None
 
 
 class _ArchiveReader(io.RawIOBase):
@@ -164,9 +171,9 @@ def _checked_entries(
         raise NotOnnx(f"The file {TORCH}.")
     checked: dict[str, zipfile.ZipInfo] = {}
     for entry in entries:
-        if entry.is_dir() or entry.filename.startswith("__MACOSX/"):
+        if is_left_out(entry):
             continue
-        name = _checked_name(entry)
+        name = _base_name(entry_name(entry))
         if name in checked:
             _refuse(f"The archive has two files named {quote_name(name)}; include each once")
         checked[name] = entry
@@ -177,20 +184,30 @@ def _checked_entries(
         )
     if len(checked) > limits.max_data_files:
         _refuse(f"The archive has more than {limits.max_data_files} files; export the model as one file")
-    claimed = sum(entry.file_size for entry in checked.values())
-    if claimed > limits.max_file_bytes:
-        _refuse(
-            f"The archive unpacks to {claimed:,} bytes; the limit is {limits.max_file_bytes:,}. Send a smaller model"
-        )
+    check_unpacked_size(checked.values(), archive, limits.max_file_bytes, "Send a smaller model")
+    return checked
+
+
+def check_unpacked_size(
+    entries: Iterable[zipfile.ZipInfo], archive: SentFile, most: int, advice: str
+) -> None:
+    """Raise ArchiveRefused for sizes that the archive lists and that are more than a limit, or than it can honestly hold."""
+    claimed = sum(entry.file_size for entry in entries)
+    if claimed > most:
+        _refuse(f"The archive unpacks to {claimed:,} bytes; the limit is {most:,}. {advice}")
     if claimed > max(_RATIO_FROM, _RATIO * archive.size):
         _refuse(
             f"The archive unpacks to {claimed:,} bytes, more than {_RATIO} times its own size; send the files themselves"
         )
-    return checked
 
 
-def _checked_name(entry: zipfile.ZipInfo) -> str:
-    """The entry's name without folders; raise ArchiveRefused unless it is a regular file."""
+def is_left_out(entry: zipfile.ZipInfo) -> bool:
+    """Whether it is a folder, or something that a Mac adds."""
+    return entry.is_dir() or entry.filename.startswith("__MACOSX/")
+
+
+def entry_name(entry: zipfile.ZipInfo) -> str:
+    """The entry's name with its folders; raise ArchiveRefused unless it is a regular file."""
     name = entry.orig_filename.replace("\\", "/")
     parts = name.split("/")
     if name.startswith("/") or ".." in parts or name[1:2] == ":" or not name.isprintable() or not parts[-1]:
@@ -206,7 +223,7 @@ def _checked_name(entry: zipfile.ZipInfo) -> str:
         _refuse("The archive is encrypted; send it without a password")
     if entry.compress_type not in _METHODS:
         _refuse("The archive uses an unusual compression method; use the standard one (deflate)")
-    return parts[-1]
+    return name
 
 
 def _copy(source: zipfile.ZipFile, entry: zipfile.ZipInfo, target: IO[bytes]) -> SentFile:

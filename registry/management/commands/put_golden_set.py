@@ -6,8 +6,9 @@ from django.core.management.base import CommandError, CommandParser
 from registry.catalogue.artifacts import read_chunks
 from registry.catalogue.models import Model
 from registry.catalogue.selectors import version_numbered
+from registry.catalogue.task_kinds import TASK_KINDS
+from registry.intake.examples.golden_files import rows_in
 from registry.intake.examples.models import Metric
-from registry.intake.examples.rows import lines_of
 from registry.intake.examples.services import put_golden_set
 from registry.kit.actors import Actor
 from registry.management.base import ModelCommand
@@ -15,7 +16,8 @@ from registry.management.base import ModelCommand
 
 class Command(ModelCommand):
     help = (
-        "Add a golden set to a Model: a JSON Lines file of labelled rows that its versions are compared on."
+        "Add a golden set to a Model: a JSON Lines file of labelled rows, or a zip of labelled pictures, that its versions"
+        " are compared on."
     )
 
     def add_own_arguments(self, parser: CommandParser) -> None:
@@ -23,7 +25,8 @@ class Command(ModelCommand):
             "file",
             type=Path,
             help='One object per line: {"inputs": {"x": [1, 2]}, "label": "cat"}, or with a text as in'
-            ' {"inputs": {"text": "Lovely!"}, "label": "positive"}.',
+            ' {"inputs": {"text": "Lovely!"}, "label": "positive"}. Pictures: a zip with'
+            " labels.jsonl, labels.csv, or a folder for each label.",
         )
         parser.add_argument("--metric", required=True, choices=Metric.values)
         parser.add_argument(
@@ -45,7 +48,7 @@ class Command(ModelCommand):
             with options["file"].open("rb") as file:
                 golden_set = put_golden_set(
                     model=model,
-                    lines=lines_of(read_chunks(file)),
+                    lines=rows_in(read_chunks(file), has_pictures=TASK_KINDS[model.task].has_pictures),
                     metric=options["metric"],
                     floor=options["floor"],
                     margin=options["margin"],
