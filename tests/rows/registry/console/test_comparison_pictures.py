@@ -5,7 +5,8 @@ from django.urls import reverse
 
 from inference.serving import runtime
 from registry.access.policies import Role
-from tests.support.picture_models import COLOURS, a_picture, put_colours, put_patches
+from tests.support.factories import a_golden_set
+from tests.support.picture_models import COLOURS, a_picture, in_base64, put_colours, put_patches
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OBJECTS = a_picture((0, 0, 0), size=(128, 128), blue=(32, 64, 64, 96), red=(0, 0, 32, 20))
@@ -65,6 +66,23 @@ class TestInABrowser:
         assert len(right) == 1 and "only here" not in right[0]
         (line,) = page.locator(".rh-box-alone .rh-box-line").all()
         assert [line.get_attribute(name) for name in ("x", "y", "width", "height")] == ["0", "0", "32", "32"]
+
+    def test_a_picture_of_the_golden_set_is_one_click(self, visit, two_patches):
+        box = {"label": "blue", "box": [32, 64, 64, 96]}
+        rows = [
+            {"inputs": {"image": in_base64(picture)}, "label": [box]} for picture in (a_picture(), OBJECTS)
+        ]
+        a_golden_set(two_patches.model, *rows, metric="map50")
+        runtime.start()
+        try:
+            page = visit(url(two_patches))
+            page.get_by_role("button", name="Picture of row 2").click()
+            page.wait_for_selector("text=Both versions answered.")
+
+            assert page.inner_text("[data-chosen]") == "Row 2 of the golden set"
+            assert page.inner_text("#rh-picture-differences p") == "1 object in both, 1 only in version 1."
+        finally:
+            runtime.stop()
 
     def test_one_slider_is_for_both(self, asked, two_patches):
         page = asked(two_patches)
