@@ -27,6 +27,7 @@
   }
 
   function show(side, answer) {
+    if (drop.file !== sent) return; // another picture was dropped meanwhile
     answers[side] = answer;
     if (answers.left && answers.right) showBoth(answers.left, answers.right);
     else places[side].replaceChildren(...drawn(answer));
