@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from inference.checks.proofs import known_sample
 from inference.doors.rest.signature import examples_for
 from inference.tensors.signature import Signature
+from inference.try_it.picture_form import picture_form
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
 from registry.catalogue.selectors import current_serving
@@ -60,6 +61,7 @@ def _draw(
         "version": version,
         "stopped": open_holds(model).get(Hold.Kind.STOPPED),
         "examples": json_examples(version),
+        "picture": picture_form(version) if version is not None else None,
         "takes_null": version is not None and current_serving(version.pk).allow_non_finite,
         "may_send": actor(request).may(Right.PREDICT, model_id=model.pk),
         "public_url": f"{settings.PUBLIC_URL}/api/v1/{public_path}",

@@ -13,6 +13,7 @@ from inference.doors.errors import UnsupportedBody
 from inference.doors.request_counts import counted
 from inference.doors.rest.door import DRY_RUN, REST
 from inference.doors.wire import check_length
+from inference.pipelines.pictures import MAX_BYTES as MAX_PICTURE_BYTES
 from inference.serving.calls import ModelRequest
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
@@ -45,10 +46,16 @@ class _TryView(ShortDispatch):
         asked = ModelRequest(principal_of(actor_of(request)), model.slug, version)
         door = DRY_RUN if plain.GET.get("dry_run") in {"1", "true"} else REST
         with counted(asked) if door.is_counted else nullcontext():
-            if plain.content_type != "application/json":
-                raise UnsupportedBody("Send application/json. The API accepts other content types too.")
-            check_length(plain.META.get("CONTENT_LENGTH") or "", MAX_BYTES)
+            check_length(plain.META.get("CONTENT_LENGTH") or "", _longest_body(plain.content_type or ""))
         return answer_from_view(door, request, asked)
+
+
+def _longest_body(content_type: str) -> int:
+    if content_type == "application/json":
+        return MAX_BYTES
+    if content_type.startswith("image/"):
+        return MAX_PICTURE_BYTES
+    raise UnsupportedBody("Send application/json, or a picture as image/*. The API accepts other types too.")
 
 
 class TryModelView(_TryView):

@@ -13,7 +13,10 @@ window.rhAnswers = (() => {
 
   const scoreText = (score) => (score >= 0 && score <= 1 ? `${(100 * score).toFixed(1)} %` : score.toPrecision(4));
 
-  function labelBars(labels) {
+  const onlyHere = () => element("small", "rh-chip rh-chip-loading rh-only-here", "only here");
+
+  // `alone`: labels that only this answer has, when two are compared.
+  function labelBars(labels, alone = []) {
     const bars = element("ul", "rh-labels");
     for (const { label, score } of labels) {
       const bar = element("span", "rh-bar");
@@ -21,7 +24,9 @@ window.rhAnswers = (() => {
       filled.style.width = `${100 * Math.min(1, Math.max(0, score))}%`;
       bar.append(filled);
       const line = element("li");
-      line.append(element("span", "", label), bar, element("span", "rh-number", scoreText(score)));
+      const name = element("span", "", label);
+      if (alone.includes(label)) name.append(onlyHere());
+      line.append(name, bar, element("span", "rh-number", scoreText(score)));
       bars.append(line);
     }
     return bars;
@@ -47,5 +52,5 @@ window.rhAnswers = (() => {
     return block;
   }
 
-  return { element, labelBars, markedText };
+  return { element, labelBars, markedText, onlyHere, scoreText };
 })();

@@ -18,6 +18,8 @@
   const curl = find("rh-try-curl");
   const answer = find("rh-try-answer"); // only on pages of people who may send requests
   const buttons = form.querySelectorAll("button");
+  const pictures = window.rhPictures; // on pages of tasks that read pictures
+  const pictureDrop = form.querySelector("[data-picture-drop]");
 
   // Indents JSON without parsing its values: numbers stay as they are written, and each row stays on one line.
   function indented(json) {
@@ -50,11 +52,16 @@
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
   function showCurl() {
-    const lines = [`curl ${form.dataset.publicUrl}`, '-H "Authorization: Bearer $ROUNDHOUSE_KEY"'];
+    const { type, content, query } = request();
+    const url = form.dataset.publicUrl + query;
+    const lines = [`curl ${query ? quoted(url) : url}`, '-H "Authorization: Bearer $ROUNDHOUSE_KEY"'];
     if (routingKey?.value) lines.push(`-H ${quoted(`X-Routing-Key: ${routingKey.value}`)}`);
-    lines.push("-H 'Content-Type: application/json'", `-d ${quoted(body())}`);
+    const data = content instanceof File ? `--data-binary ${fileArgument(content.name)}` : `-d ${quoted(content)}`;
+    lines.push(`-H 'Content-Type: ${type}'`, data);
     curl.textContent = lines.join(" \\\n  ");
   }
+
+  const fileArgument = (name) => (/^[\w.-]+$/.test(name) ? `@${name}` : quoted(`@${name}`));
 
   // Each request form keeps its own draft. That of one text is the text itself, without the quotes of JSON.
   const wordsOf = ({ value, dataset }) => JSON.parse(dataset.body)[value];
@@ -63,7 +70,22 @@
   const draftOf = (option) => (isWords(option.value) ? wordsOf(option) : indented(option.dataset.body));
   const drafts = new Map([...forms.options].map((option) => [option.value, draftOf(option)]));
   let shownForm = forms.value;
-  const body = () => (isWords(shownForm) ? JSON.stringify({ [shownForm]: editor.value }) : editor.value);
+
+  // A picture is dropped instead of typed, and is the whole body: its options are in the address.
+  const parts = form.querySelectorAll("[data-form]");
+  const isPicture = (name) => [...parts].some(({ dataset }) => dataset.form && dataset.form === name);
+  const options = [...form.querySelectorAll("[data-option]")];
+
+  function query() {
+    const stated = options.filter(({ value }) => value).map(({ dataset, value }) => [dataset.option, value]);
+    return stated.length ? `?${new URLSearchParams(stated)}` : "";
+  }
+
+  function request() {
+    if (isPicture(shownForm)) return { type: picture.file.type, content: picture.file, query: query() };
+    const content = isWords(shownForm) ? JSON.stringify({ [shownForm]: editor.value }) : editor.value;
+    return { type: "application/json", content, query: "" };
+  }
 
   function changeForm() {
     drafts.set(shownForm, editor.value);
@@ -75,6 +97,7 @@
     editor.value = drafts.get(shownForm);
     editor.classList.toggle("rh-mono", !isWords(shownForm));
     editor.labels[0].textContent = isWords(shownForm) ? "Text" : "Request";
+    for (const part of parts) part.hidden = part.dataset.form !== (isPicture(shownForm) ? shownForm : "");
     editor.rows = Math.min(ROWS.most, Math.max(ROWS.least, editor.value.split("\n").length));
     showCurl();
   }
@@ -94,6 +117,7 @@
       say("bad", "", "A routing key is sent as a header: use only unaccented letters, digits and punctuation.");
       return;
     }
+    if (isPicture(shownForm) && !options.every((option) => option.reportValidity())) return;
     setBusy(true);
     say("busy", "", isCheck ? "Checking …" : `Sending to ${form.dataset.whom} …`);
     const slow = setTimeout(
@@ -101,7 +125,7 @@
       SLOW_MS,
     );
     const started = performance.now();
-    const sent = body();
+    const sent = request();
     try {
       const response = await ask(isCheck, sent);
       const text = await response.text();
@@ -116,15 +140,16 @@
     }
   }
 
-  function ask(isCheck, sent) {
+  function ask(isCheck, { type, content, query }) {
     const headers = {
-      "Content-Type": "application/json",
+      "Content-Type": type,
       "X-CSRFToken": form.elements.csrfmiddlewaretoken.value,
     };
     if (routingKey?.value) headers["X-Routing-Key"] = routingKey.value;
-    return fetch(form.action + (isCheck ? "?dry_run=1" : ""), {
+    const dryRun = isCheck ? `${query ? "&" : "?"}dry_run=1` : "";
+    return fetch(form.action + query + dryRun, {
       method: "POST",
-      body: sent,
+      body: content,
       headers,
       redirect: "manual", // to the login page, if the session has ended
     });
@@ -195,27 +220,42 @@
     showText("");
   }
 
-  // Answers in words: bars for labels, marks in the text for entities.
+  // Bars for labels, marks in the text for entities, boxes on the picture for objects.
   const drawn = answer?.querySelector(".rh-answers");
+  const isDrawn = (one) => one.labels || one.entities || one.objects;
 
   function drawAnswers(data, sent) {
-    const request = JSON.parse(sent);
-    const texts = request.texts ?? [request.text];
-    const answers = (data.answers ?? [data]).filter((one) => one.labels || one.entities);
-    drawn.replaceChildren(...answers.slice(0, MOST_DRAWN).map((one, at) => drawnAnswer(one, texts[at] ?? "", texts.length > 1)));
+    const items = itemsOf(sent);
+    const answers = (data.answers ?? [data]).filter(isDrawn);
+    drawn.replaceChildren(...answers.slice(0, MOST_DRAWN).map((one, at) => drawnAnswer(one, items[at] || "", items.length > 1)));
   }
 
-  function drawnAnswer(one, text, isOneOfMany) {
+  // The texts of a request, or the files of its pictures; nothing for one that is named by its URL.
+  function itemsOf({ content }) {
+    if (content instanceof File) return [content];
+    const fields = JSON.parse(content);
+    if (!pictureDrop) return fields.texts ?? [fields.text];
+    return (fields.images ?? [fields.image]).map((item) => pictures.fileOf(item, "picture"));
+  }
+
+  function drawnAnswer(one, item, isOneOfMany) {
     const block = element("div", "rh-answers-one");
-    if (one.entities) block.append(markedText(one, text));
+    if (one.entities) block.append(markedText(one, item));
+    else if (one.objects) block.append(...annotatedParts(one, item));
     else {
-      if (isOneOfMany) block.append(element("p", "rh-answers-text", text));
+      if (isOneOfMany) block.append(pictureDrop ? pictures.frameOf(one, item) : element("p", "rh-answers-text", item));
       block.append(labelBars(one.labels));
+      if (pictureDrop) block.append(...pictures.notesOn(one, item));
     }
     if (one.tokens_used < one.tokens_given) {
       block.append(element("p", "rh-problem", `The model read ${one.tokens_used} of ${one.tokens_given} tokens; the rest was cut off.`));
     }
     return block;
+  }
+
+  function annotatedParts(one, file) {
+    const picture = pictures.annotated(one, file);
+    return one.objects.length ? [pictures.leastSlider([picture]), picture.block] : [picture.block];
   }
 
   function list(facts) {
@@ -269,11 +309,13 @@
     place.scrollTop = 0;
   }
 
+  const picture = pictureDrop && window.rhPictureDrop(pictureDrop, showCurl);
   showDraft();
   forms.addEventListener("change", changeForm);
   editor.addEventListener("input", showCurl);
   routingKey?.addEventListener("input", showCurl);
-  editor.addEventListener("keydown", (event) => {
+  for (const option of options) option.addEventListener("input", showCurl);
+  form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       send(false);
