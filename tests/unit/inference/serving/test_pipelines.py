@@ -31,7 +31,7 @@ class Notes:
     """Notes which threads a pipeline works in, and the rows of each run."""
 
     def __init__(self, pipeline, monkeypatch):
-        self.pipeline, self.threads, self.runs = pipeline, {}, []
+        self.pipeline, self.threads, self.runs, self.held = pipeline, {}, [], []
         for name in ("encode", "prepare", "decode", "tensors_of"):
             monkeypatch.setattr(pipeline, name, self._noting(name, getattr(pipeline, name)))
 
@@ -53,7 +53,7 @@ class Notes:
         return EngineAnswer({"logits": np.zeros(shape, np.float32)}, rows, 0.0, 0.0, False)
 
     def answer(self, body, most_rows=64):
-        return answer_items(self.pipeline, body, self.run, most_rows=most_rows)
+        return answer_items(self.pipeline, body, self.run, most_rows=most_rows, hold=self.held.append)
 
 
 @pytest.fixture
@@ -97,7 +97,8 @@ def _on_loop(notes, body):
     """The steps that are done on the loop, if callers send tensors."""
 
     async def ask():
-        asked = ItemTensorRequest(notes.pipeline, body, None)
+        items = {"text": np.array([body["text"]], object)}
+        asked = ItemTensorRequest(notes.pipeline, notes.pipeline.items, items, None, notes.held.append)
         return await asked.answer(notes.run, lambda: 64)
 
     asyncio.run(ask())
@@ -176,7 +177,9 @@ class TestRunsOfOneRequest:
     def test_only_a_few_are_in_flight_at_a_time(self, tone, runs):
         body = {"texts": ["good"] * 50}
 
-        answered = asyncio.run(answer_items(tone.pipeline, body, runs.run, most_rows=1))
+        answered = asyncio.run(
+            answer_items(tone.pipeline, body, runs.run, most_rows=1, hold=tone.held.append)
+        )
 
         assert (runs.begun, runs.most, len(answered.answers)) == (50, _GROUPS_AT_ONCE, 50)
 
@@ -185,7 +188,9 @@ class TestRunsOfOneRequest:
 
         async def ask():
             with pytest.raises(Overloaded):
-                await answer_items(tone.pipeline, {"texts": ["good"] * 50}, runs.run, most_rows=1)
+                await answer_items(
+                    tone.pipeline, {"texts": ["good"] * 50}, runs.run, most_rows=1, hold=tone.held.append
+                )
             left = runs.now
             await asyncio.sleep(0.02)
             return left
@@ -196,7 +201,9 @@ class TestRunsOfOneRequest:
     def test_a_caller_who_leaves_ends_them_all(self, tone, runs):
         async def ask():
             asked = asyncio.ensure_future(
-                answer_items(tone.pipeline, {"texts": ["good"] * 50}, runs.run, most_rows=1)
+                answer_items(
+                    tone.pipeline, {"texts": ["good"] * 50}, runs.run, most_rows=1, hold=tone.held.append
+                )
             )
             while not runs.now:
                 await asyncio.sleep(0)
