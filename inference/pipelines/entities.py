@@ -296,7 +296,7 @@ class Entities(ItemPipeline[EntitiesAsked]):
     title = "names, numbers and the like in texts"
     kept_files = TOKENIZER_FILES
     golden = SPAN_ROWS
-    one, several, options = "text", "texts", ("offset_unit",)
+    one, several, options = "text", "texts", {"offset_unit": str}
     most_items = MAX_TEXTS
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:

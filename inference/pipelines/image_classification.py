@@ -44,7 +44,7 @@ class ImageClassification(PictureTask[PicturesAsked]):
     title = "labels for pictures"
     asked = ("labels",)
     golden = PICTURE_LABEL_ROWS
-    options = ("top_k",)
+    options = {"top_k": int}
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         fields = PictureFields(config)

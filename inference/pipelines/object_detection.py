@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from inference.tensors.signature import Signature, TensorSpec
 
 _USUAL = PictureDefaults(Resize.LETTERBOX, 640)
 _MOST_BOXES = 10_000
+_MOST_OUTPUT_BYTES = 128 << 20  # of the model, for the pictures of a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,17 @@ class _BoxFields:
         )
 
 
+def _row_bytes(spec: TensorSpec) -> int:
+    """Of an output, for one picture; sizes that the file leaves open count as one."""
+    return prod(size or 1 for size in spec.shape[1:]) * spec.dtype.itemsize
+
+
 class ObjectDetection(PictureTask[BoxesAsked]):
     task = "object-detection"
     title = "objects in pictures, with boxes"
     asked = ("labels", "box_layout", "width", "height", "resize")
     golden = BOX_ROWS
-    options = ("threshold",)
+    options = {"threshold": float}
     is_slow_to_decode = True
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
@@ -101,6 +108,9 @@ class ObjectDetection(PictureTask[BoxesAsked]):
         outputs = find_outputs(signature, said.layout, len(said.labels), name=said.output)
         self.labels, self.model_outputs = said.labels, tuple(spec.name for spec in outputs)
         super().__init__(config, files, signature, pictures)
+        self.most_items = max(
+            1, min(self.most_items, _MOST_OUTPUT_BYTES // max(1, sum(map(_row_bytes, outputs))))
+        )
 
     @classmethod
     def check_config(cls, config: Config, files: Collection[str]) -> None:

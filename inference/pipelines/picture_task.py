@@ -34,6 +34,8 @@ class PictureTask(ItemPipeline[C], Generic[C]):
     def __init__(self, config: Config, files: Files, signature: Signature, pictures: PictureInputs) -> None:
         super().__init__(config, files, signature)
         self.pictures, self.most_items = pictures, pictures.max_pictures
+        self.row_bytes = pictures.row_bytes
+        self.input_bytes = pictures.row_bytes * pictures.input.dtype.itemsize
 
     @staticmethod
     def items_with(*outputs: TensorSpec, json_outputs: frozenset[str] = frozenset()) -> Signature:
@@ -48,9 +50,6 @@ class PictureTask(ItemPipeline[C], Generic[C]):
     @classmethod
     def samples(cls) -> list[str]:
         return [_sample_picture(number) for number in range(_SAMPLES)]
-
-    def held_bytes(self, body: Mapping[str, Any]) -> int:
-        return self.pictures.held_bytes(len(self._items(body)))
 
     def read_pictures(self, body: Mapping[str, Any]) -> tuple[RowGroup, list[Picture]]:
         """The pictures of a request as rows, and what is known about each."""

@@ -42,7 +42,7 @@ from inference.tensors.signature import Signature, TensorSpec
 Pixels = NDArray[np.uint8]
 
 MAX_BYTES, MAX_PIXELS, MAX_FRAMES = 10 * 1024 * 1024, 25_000_000, 1_000  # of a picture, unless configured
-MAX_PICTURES, MAX_REQUEST_PIXELS, MAX_ROW_BYTES = 64, 100_000_000, 256 * 1024 * 1024  # of a request
+MAX_PICTURES, MAX_REQUEST_PIXELS, MAX_ROW_BYTES = 64, 100_000_000, 128 * 1024 * 1024  # of a request
 # Of a configuration. Pillow warns from 89 million pixels.
 _MOST_BYTES, _MOST_PIXELS, _MOST_FRAMES = 64 * 1024 * 1024, 80_000_000, 100_000
 _LONGEST_SIDE = 65_535  # JPEG's own; a resampler needs memory for each pixel of a side
@@ -644,7 +644,11 @@ class PictureInputs:
     @property
     def max_pictures(self) -> int:
         """In a request."""
-        return max(1, min(MAX_PICTURES, MAX_ROW_BYTES // (3 * self.geometry.width * self.geometry.height)))
+        return max(1, min(MAX_PICTURES, MAX_ROW_BYTES // self.row_bytes))
+
+    @property
+    def row_bytes(self) -> int:
+        return 3 * self.geometry.width * self.geometry.height
 
     @property
     def hashed(self) -> Sequence[Any]:
@@ -659,11 +663,6 @@ class PictureInputs:
             used += [g.padding, g.padding_value]
         scaling = [self._scale, self._mean, self._std, self.is_bgr]
         return [*used, self.background, *scaling, self.is_nchw, self.input.name, self.input.datatype]
-
-    def held_bytes(self, pictures: int) -> int:
-        """Memory for the rows of so many pictures, and for as many inputs as are made at once."""
-        row = 3 * self.geometry.width * self.geometry.height
-        return pictures * row * (1 + self.input.dtype.itemsize)
 
     def encode(self, items: Sequence[Any], *, field: str) -> tuple[Tensors, list["Picture"]]:
         """A row of pixels for each picture, RGB. All files are checked before the first one is decoded."""

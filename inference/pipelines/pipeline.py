@@ -162,7 +162,7 @@ class ItemPipeline(Pipeline, Generic[C]):
     one: ClassVar[str]  # the field of a request with one item
     several: ClassVar[str]  # the field of a request with a list of items
     most_items: int  # of a request
-    options: ClassVar[tuple[str, ...]] = ()  # the other fields
+    options: ClassVar[Mapping[str, type]] = {}  # the other fields, and what their values are
     address: ClassVar[str] = (
         ""  # the field of a request with an item's URL; `address` + "s" of one with several
     )
@@ -170,6 +170,8 @@ class ItemPipeline(Pipeline, Generic[C]):
         tuple[TensorSpec, ...]
     ] = ()  # tensors in which items may be sent instead of those of `items_of`
     reads_files: ClassVar[bool] = False  # encode takes long, and mostly without Python's lock
+    row_bytes: int = 0  # of an encoded row, where that may be more than the item's own bytes
+    input_bytes: int = 0  # of the model's inputs for such a row
     is_slow_to_decode: bool = False  # decode may take more than a millisecond, whatever the request is
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
@@ -201,10 +203,6 @@ class ItemPipeline(Pipeline, Generic[C]):
     @property
     def callers_signature(self) -> Signature:
         return self.items
-
-    def held_bytes(self, body: Mapping[str, Any]) -> int:
-        """Memory that a request's rows need in addition to its body, at most. Known before anything is encoded."""
-        return 0
 
     @property
     @abstractmethod

@@ -22,4 +22,6 @@ TASKS: Mapping[str, type[Pipeline]] = {
 }
 ITEM_TASKS = [pipeline for pipeline in TASKS.values() if issubclass(pipeline, ItemPipeline)]
 # Every option of a request in words, whatever its task is.
-ITEM_OPTIONS = frozenset(name for pipeline in ITEM_TASKS for name in pipeline.options)
+ITEM_OPTIONS: Mapping[str, type] = {
+    name: kind for pipeline in ITEM_TASKS for name, kind in pipeline.options.items()
+}

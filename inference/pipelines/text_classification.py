@@ -60,7 +60,7 @@ class TextClassification(ItemPipeline[TextsAsked]):
     title = "labels for texts"
     kept_files = TOKENIZER_FILES
     golden = LABEL_ROWS
-    one, several, options = "text", "texts", ("top_k",)
+    one, several, options = "text", "texts", {"top_k": int}
     most_items = MAX_TEXTS
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -70,10 +71,10 @@ def _in_thread(work: Callable[[], T], takes_turns: bool) -> T:
 
 
 _threads = WorkThreads("work", 32, most_waiting=512, wait_s=5.0)
-# More of them would not decode faster, and each holds the pixels of a picture.
-_decoding_threads = WorkThreads(
-    "decoding", max(2, os.cpu_count() or 1), most_waiting=512, wait_s=5.0, takes_turns=False
-)
+# More at a time would not decode faster, and each holds the pixels of a picture.
+_DECODED_AT_ONCE = max(2, min(8, os.cpu_count() or 1))
+_decoding_threads = WorkThreads("decoding", _DECODED_AT_ONCE, most_waiting=512, wait_s=5.0, takes_turns=False)
+_decoding_slots = threading.BoundedSemaphore(_DECODED_AT_ONCE)
 # They wait for other hosts most of the time.
 _fetching_threads = WorkThreads("fetching", 8, most_waiting=256, wait_s=5.0, takes_turns=False)
 
@@ -95,16 +96,21 @@ async def off_loop(work: Callable[[], T]) -> T:
 
 
 async def decoding_off_loop(work: Callable[[], T]) -> T:
-    """Run work that leaves Python's lock most of the time, such as decoding pictures, beside other work of its kind."""
-    return await _beside_others(_decoding_threads, work)
+    """Run work that leaves Python's lock most of the time, such as decoding pictures; only so much of it runs at a time."""
+
+    def in_turn() -> T:
+        with _decoding_slots:
+            return work()
+
+    return await _without_turns(_decoding_threads, in_turn)
 
 
 async def fetching_off_loop(work: Callable[[], T]) -> T:
     """Run work that waits for another host most of the time."""
-    return await _beside_others(_fetching_threads, work)
+    return await _without_turns(_fetching_threads, work)
 
 
-async def _beside_others(threads: WorkThreads, work: Callable[[], T]) -> T:
+async def _without_turns(threads: WorkThreads, work: Callable[[], T]) -> T:
     if on_loop():
         return await threads.run(work)
     with compute_lock.released():

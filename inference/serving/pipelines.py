@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, cast
 
 import numpy as np
+import orjson
 import structlog
 
 from inference.checks.version_tasks import pipeline_of
@@ -37,6 +38,7 @@ _LOOP_ELEMENTS = 20_000  # of the model's outputs
 
 # Of one request. More would fill the version's queue, and its other callers would be turned away.
 _GROUPS_AT_ONCE = 4
+_INPUT_BYTES_AT_ONCE = 64 << 20  # of rows that were small and become large
 _TRY_AGAIN_AFTER_S = 10.0  # a failed build reads and parses up to 64 MiB
 
 
@@ -148,7 +150,7 @@ class ItemRequest:
     def model_inputs(self, most_rows: int) -> tuple[Signature, Inputs, int]:
         """The model's signature, the inputs of the request's first run, and how many runs it becomes."""
         body = complete(with_fetched(self._pipeline, self._body, self._hold))
-        self._hold(self._pipeline.held_bytes(body))
+        self._hold(_bytes_of_rows(self._pipeline, body))
         groups = _groups(self._pipeline.encode(body), most_rows)
         return self._pipeline.signature, self._pipeline.prepare(groups[0].tensors), len(groups)
 
@@ -226,10 +228,12 @@ async def answer_items(
     """Answer a request in words: an answer for each item.
 
     At most `most_rows` rows share a run. What takes long is done in a thread. A few groups of rows run at the same time;
-    in a thread, one after another. `hold` is told how much memory the rows take, before they are made.
+    in a thread, one after another. `hold` is told how much memory the rows take before they are made, and that of the
+    model's outputs.
     """
     body = await with_fetched(pipeline, body, hold)
-    hold(pipeline.held_bytes(body))
+    hold(_bytes_of_rows(pipeline, body))
+    most_rows, at_once = _at_once(pipeline, most_rows)
     is_long = _is_long(pipeline, body)
     off = decoding_off_loop if pipeline.reads_files else partial(_do, is_long)
 
@@ -243,24 +247,43 @@ async def answer_items(
         return await run(inputs, pipeline.model_outputs)
 
     encoded, groups, first = await off(begin)
-    outputs = [answer.outputs for answer in await _run_all(len(groups), run_group)]
+    outputs = [answer.outputs for answer in await _run_all(len(groups), run_group, at_once)]
+    hold(sum(map(byte_size, outputs)))
     is_large = is_long or pipeline.is_slow_to_decode or sum(map(_elements, outputs)) > _LOOP_ELEMENTS
-    decoded = await _do(is_large, lambda: pipeline.decode(rows_of(groups, outputs), encoded))
-    return Answered(
-        {},
-        pipeline.items,
-        answers=decoded,
-        answers_bytes=sum(map(byte_size, outputs)),
-        is_large=is_large,
-    )
+
+    def end() -> tuple[list[Any], int]:
+        answers = pipeline.decode(rows_of(groups, outputs), encoded)
+        return answers, len(orjson.dumps(answers, option=orjson.OPT_SERIALIZE_NUMPY))
+
+    answers, answers_bytes = await _do(is_large, end)
+    return Answered({}, pipeline.items, answers=answers, answers_bytes=answers_bytes, is_large=is_large)
 
 
 def _groups(encoded: Encoded[Any], most_rows: int) -> list[RowGroup]:
     return [part for group in encoded.groups for part in group.split(max(1, most_rows))]
 
 
-async def _run_all(count: int, run: Callable[[int], Awaitable[EngineAnswer]]) -> list[EngineAnswer]:
-    """Run all groups, a few at a time. After an error none is left running."""
+def _bytes_of_rows(pipeline: ItemPipeline[Any], body: Mapping[str, Any]) -> int:
+    """Memory for the rows of a request, and for the inputs that are made of them at the same time."""
+    items = body.get(pipeline.several)
+    count = min(len(items), pipeline.most_items) if isinstance(items, list) else 1
+    inputs = min(count * pipeline.input_bytes, max(_INPUT_BYTES_AT_ONCE, pipeline.input_bytes))
+    return count * pipeline.row_bytes + inputs
+
+
+def _at_once(pipeline: ItemPipeline[Any], most_rows: int) -> tuple[int, int]:
+    """How many rows may share a run, and how many runs of a request there may be at a time."""
+    if not pipeline.input_bytes:
+        return most_rows, _GROUPS_AT_ONCE
+    rows = max(1, min(most_rows, _INPUT_BYTES_AT_ONCE // pipeline.input_bytes))
+    runs = max(1, min(_GROUPS_AT_ONCE, _INPUT_BYTES_AT_ONCE // (rows * pipeline.input_bytes)))
+    return rows, runs
+
+
+async def _run_all(
+    count: int, run: Callable[[int], Awaitable[EngineAnswer]], at_once: int
+) -> list[EngineAnswer]:
+    """Run all groups, so many at a time. After an error none is left running."""
     if count == 1 or not on_loop():
         return [await run(place) for place in range(count)]
     answers: dict[int, EngineAnswer] = {}
@@ -270,7 +293,7 @@ async def _run_all(count: int, run: Callable[[int], Awaitable[EngineAnswer]]) ->
         for place in waiting:
             answers[place] = await run(place)
 
-    tasks = [asyncio.ensure_future(run_next()) for _ in range(min(_GROUPS_AT_ONCE, count))]
+    tasks = [asyncio.ensure_future(run_next()) for _ in range(min(at_once, count))]
     try:
         await asyncio.gather(*tasks)
     finally:

@@ -21,4 +21,4 @@ def picture_form(version: Version) -> PictureForm | None:
     if not issubclass(kind, ItemPipeline) or not kind.reads_files:
         return None
     most_bytes = min(MAX_BYTES, version.task_config.get("max_bytes", MAX_BYTES))
-    return PictureForm(kind.one, kind.example()[kind.one], most_bytes, kind.options)
+    return PictureForm(kind.one, kind.example()[kind.one], most_bytes, tuple(kind.options))

@@ -226,7 +226,7 @@ class Served:
     def is_ready(self) -> bool:
         return get(f"{self.url}/readyz")[0] == 200
 
-    def wait_ready(self, within_s=90):
+    def wait_ready(self, within_s=180):
         wait_until(self.is_ready, within_s=within_s, what=f"ready; it said:\n{self.output}")
 
     def family(self) -> dict[int, str]:

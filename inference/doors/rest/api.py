@@ -87,6 +87,11 @@ DEADLINE = OpenApiParameter(
 DRY_RUN = OpenApiParameter(
     "dry_run", bool, description="Check the request against the version's signature without running it."
 )
+# Not described as a content type: generators of clients refuse those that they do not know.
+_PICTURE_AS_BODY = (
+    " A picture may also be the body itself, with its own `Content-Type` (`image/…`); options, and `model` where a body would"
+    " name it, are then in the address."
+)
 _FORMS = PolymorphicProxySerializer(
     component_name="Predict", serializers=REQUESTS, resource_type_field_name=None
 )
@@ -102,13 +107,12 @@ def _described(operation_id: str, summary: str, *more: OpenApiParameter) -> Call
         # Not `additionalProperties: false`: a Model may take its routing key from a field of the body.
         description="The body has one of these forms, and the answer has the same form; see docs/clients.md. "
         "A body with any other field is refused with `unknown_field`, except for the field that the Model takes its "
-        "routing key from.",
+        "routing key from." + _PICTURE_AS_BODY,
         parameters=[_RIPENESS, *more, DEADLINE, DRY_RUN],
         examples=_EXAMPLES,
         request={
             "application/json": _FORMS,
             "application/octet-stream": OpenApiTypes.BINARY,
-            "image/*": OpenApiTypes.BINARY,
             "multipart/form-data": PredictForm,
         },
         responses={
@@ -134,13 +138,13 @@ def _task_described(
     answers = PolymorphicProxySerializer(
         component_name=f"{component}Response", serializers=[*responses, DryRun], resource_type_field_name=None
     )
-    files = {"image/*": OpenApiTypes.BINARY, "multipart/form-data": form} if form is not None else {}
+    files = {"multipart/form-data": form} if form is not None else {}
     return extend_schema(
         operation_id=name,
         summary=summary,
         description="`model` names a Model of this task; without it the default one answers, which an operator sets with "
         "`ROUNDHOUSE_DEFAULT_MODELS`. A Model's own address, `/predict`, takes the same items and gives the same answers."
-        + (" With a picture as the body, `model` and the options are in the address." if files else ""),
+        + (_PICTURE_AS_BODY if files else ""),
         parameters=[ROUTING_KEY, DEADLINE, DRY_RUN],
         examples=[
             OpenApiExample(title, request_only=True, media_type="application/json", value=value)

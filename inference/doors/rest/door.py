@@ -25,7 +25,6 @@ from inference.serving.routes import Route, Target
 from inference.tensors.errors import InvalidInput
 from registry.access.key_ring import Principal
 
-_WRITTEN = 32  # bytes of JSON for each byte of a model's scores
 _COPIES = 2  # of the body of a form, while it is read
 
 
@@ -71,7 +70,8 @@ class RestDoor:
                 return 0  # it is kept as it is
 
     def is_long(self, environ: Environ, body: bytes) -> bool:
-        return len(body) > LOOP_BYTES and kind_of(environ) is not BodyKind.PICTURE
+        kind = kind_of(environ)
+        return kind is BodyKind.PARTS or (len(body) > LOOP_BYTES and kind is not BodyKind.PICTURE)
 
     def name_model(self, request: ModelRequest, environ: Environ, body: bytes) -> None:
         """The address did."""
@@ -178,7 +178,7 @@ def _read_call(
 def _written_bytes(body: Body, prediction: Prediction) -> int:
     if not isinstance(body, Form):
         return codec.written_bytes(body, prediction)
-    return json_bytes(list(prediction.outputs.values())) + _WRITTEN * prediction.answers_bytes
+    return json_bytes(list(prediction.outputs.values())) + prediction.answers_bytes
 
 
 def _write(body: Body, prediction: Prediction) -> HttpReply:

@@ -90,7 +90,10 @@ class _Threshold(Base):
 
 
 class _ImageFile(Base):
-    image = serializers.FileField(help_text="A JPEG, PNG, WebP or GIF; several are sent as `images`.")
+    image = serializers.FileField(required=False, help_text="A JPEG, PNG, WebP or GIF.")
+    images = serializers.ListField(
+        child=serializers.FileField(), required=False, max_length=MAX_PICTURES, help_text="Several, instead."
+    )
 
 
 class PredictText(_Text, _TopK, _Offsets): ...

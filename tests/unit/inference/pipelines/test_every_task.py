@@ -68,7 +68,7 @@ def test_names(kind):
     assert kind.several == f"{kind.one}s"
     assert [spec.name for spec in pipeline.items.inputs] == [kind.one]
     assert pipeline.items.has_row_axis
-    assert set(kind.options) <= ITEM_OPTIONS and kind.one not in ITEM_OPTIONS
+    assert kind.options.items() <= ITEM_OPTIONS.items() and kind.one not in ITEM_OPTIONS
 
 
 @each_item_task

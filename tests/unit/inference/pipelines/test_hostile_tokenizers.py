@@ -186,12 +186,12 @@ def merges_of_10_mib():
 @pytest.mark.parametrize("name", HOSTILE)
 def test_it_is_refused_at_once(name):
     data = json.dumps(HOSTILE[name]).encode()
-    started = time.monotonic()
+    started = time.process_time()
 
     with pytest.raises(BadTokenizer):
         TextTokenizer.from_json(data)
 
-    assert time.monotonic() - started < LIMIT_S
+    assert time.process_time() - started < LIMIT_S
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -10,8 +10,9 @@ from inference.engine.errors import Overloaded
 from inference.engine.loop import complete
 from inference.engine.requests import EngineAnswer
 from inference.pipelines.entities import Entities
+from inference.pipelines.object_detection import ObjectDetection
 from inference.pipelines.text_classification import TextClassification
-from inference.serving import pipelines
+from inference.serving import off_loop, pipelines
 from inference.serving.pipelines import (
     _GROUPS_AT_ONCE,
     _LOOP_CHARACTERS,
@@ -20,6 +21,7 @@ from inference.serving.pipelines import (
     answer_items,
 )
 from inference.tensors.signature import Signature, TensorSpec
+from tests.support.picture_models import a_picture, in_base64
 from tests.support.text_models import FILES, NAMES, SENTIMENTS, TAGS, TONE
 
 INPUTS = tuple(TensorSpec(name, "INT64", (None, None)) for name in ("input_ids", "attention_mask"))
@@ -163,14 +165,21 @@ class TestRunsOfOneRequest:
                 mine, self.now = self.begun, self.now + 1
                 self.most = max(self.most, self.now)
                 try:
-                    await asyncio.sleep(0.001)
-                    if mine == self.fails_at:
-                        raise Overloaded
+                    if self.fails_at is not None:
+                        await self._fail_once_all_have_begun(mine)
                     await asyncio.sleep(0.001)
                     self.ended += 1
                     return await tone.run(tensors, outputs)
                 finally:
                     self.now -= 1
+
+            async def _fail_once_all_have_begun(self, mine):
+                if mine == _GROUPS_AT_ONCE:
+                    self.all_have_begun.set()
+                await self.all_have_begun.wait()
+                if mine == self.fails_at:
+                    raise Overloaded
+                await asyncio.Event().wait()  # until it is cancelled
 
         return Runs()
 
@@ -187,6 +196,7 @@ class TestRunsOfOneRequest:
         runs.fails_at = 2
 
         async def ask():
+            runs.all_have_begun = asyncio.Event()
             with pytest.raises(Overloaded):
                 await answer_items(
                     tone.pipeline, {"texts": ["good"] * 50}, runs.run, most_rows=1, hold=tone.held.append
@@ -213,3 +223,82 @@ class TestRunsOfOneRequest:
             return runs.now
 
         assert asyncio.run(ask()) == 0
+
+
+class TestPicturesOfADetector:
+    """With outputs of a usual size: 8,400 boxes with 80 labels, 2.8 MB for each picture."""
+
+    SIGNATURE = Signature(
+        (TensorSpec("images", "FP32", (None, 3, 640, 640)),), (TensorSpec("out", "FP32", (None, 84, 8400)),)
+    )
+    CONFIG = {"labels": [f"label {number}" for number in range(80)], "box_layout": "yolov8"}
+
+    @pytest.fixture
+    def detector(self):
+        return ObjectDetection(self.CONFIG, {}, self.SIGNATURE)
+
+    @pytest.fixture
+    def asked(self, detector):
+        """Asks about so many pictures; notes what is held, and how many inputs there are at the same time."""
+        pictures = [in_base64(a_picture(size=(8, 8)))] * 64
+
+        def ask(count):
+            held, inside, most = [], [], []
+
+            async def run(tensors, outputs):
+                inside.append(tensors["images"].nbytes)
+                most.append(sum(inside))
+                await asyncio.sleep(0)
+                inside.remove(tensors["images"].nbytes)
+                rows = len(tensors["images"])
+                return EngineAnswer({"out": np.zeros((rows, 84, 8400), np.float32)}, rows, 0.0, 0.0, False)
+
+            body = {"images": pictures[:count]}
+            answered = asyncio.run(answer_items(detector, body, run, most_rows=8, hold=held.append))
+            return answered, held, max(most)
+
+        return ask
+
+    def test_what_is_written_is_the_answer_and_not_the_outputs(self, asked):
+        answered, held, _ = asked(4)
+
+        assert [len(answer.objects) for answer in answered.answers] == [0] * 4
+        assert answered.answers_bytes < 1_000
+        assert held[-1] >= 4 * 84 * 8400 * 4
+
+    def test_many_pictures_fit_into_the_usual_memory(self, asked, detector):
+        answered, held, most = asked(detector.most_items)
+
+        assert len(answered.answers) == detector.most_items >= 40
+        assert max(held) < 320 << 20
+        assert most <= 64 << 20
+
+    def test_inputs_are_counted_before_they_are_made(self, asked):
+        _, held, most = asked(12)
+
+        assert held[0] >= 12 * 640 * 640 * 3 + most
+
+
+def test_only_so_many_pictures_are_decoded_at_a_time_also_in_other_threads():
+    inside, most, lock, full = [], [], threading.Lock(), threading.Event()
+
+    def decode():
+        with lock:
+            inside.append(1)
+            most.append(len(inside))
+            if len(inside) == off_loop._DECODED_AT_ONCE:
+                full.set()
+        assert full.wait(60)
+        with lock:
+            inside.pop()
+
+    threads = [
+        threading.Thread(target=lambda: complete(off_loop.decoding_off_loop(decode)))
+        for _ in range(3 * off_loop._DECODED_AT_ONCE)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert max(most) == off_loop._DECODED_AT_ONCE

@@ -124,6 +124,19 @@ def test_options_of_a_picture_that_is_the_body_are_in_the_address(post):
     assert [one["label"] for one in body["labels"]] == ["red"]
 
 
+@pytest.mark.parametrize("query", ["image=x", "image_url=http://a.example", "top_k=1&top_k=2", "a=1&" * 30])
+def test_an_address_that_contradicts_the_body_is_refused(post, query):
+    body = post(f"{PREDICT}?{query}", RED, "image/png").json()
+
+    assert body["code"] == "bad_body"
+
+
+def test_texts_of_a_form_stay_texts(post):
+    body = post(CLASSIFY, *form(("image", RED), ("model", "2024"))).json()
+
+    assert body["code"] == "unknown_model"
+
+
 def test_a_dry_run_of_a_picture(post):
     body = post(f"{PREDICT}?dry_run=1", RED, "image/png").json()
 
