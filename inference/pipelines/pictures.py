@@ -47,7 +47,8 @@ MAX_PICTURES, MAX_REQUEST_PIXELS, MAX_ROW_BYTES = 64, 100_000_000, 256 * 1024 * 
 _MOST_BYTES, _MOST_PIXELS, _MOST_FRAMES = 64 * 1024 * 1024, 80_000_000, 100_000
 _LONGEST_SIDE = 65_535  # JPEG's own; a resampler needs memory for each pixel of a side
 _MOST_PARTS = 65_536  # chunks or segments of a file
-_MOST_SCANS = 64  # of a progressive JPEG: each may take time for all pixels, and needs only a few bytes
+# Of a progressive JPEG: each scan may take time for all pixels, and needs only a few bytes. Usual files have 10 or fewer.
+_MOST_SCANS, _MOST_LARGE_SCANS = 64, 12  # of any picture, and of one with as many pixels as are accepted
 _MOST_SIDE = 4_096  # of a model's input
 
 
@@ -143,6 +144,14 @@ def _check_frames(frames: int, limits: Limits) -> None:
         raise PictureTooLarge(f"The picture has more than {limits.max_frames:,} frames.")
 
 
+def _check_scans(scans: int, size: tuple[int, int], limits: Limits) -> None:
+    most = min(_MOST_SCANS, _MOST_LARGE_SCANS * limits.max_pixels // (size[0] * size[1]))
+    if scans > most:
+        raise PictureTooLarge(
+            f"The picture has more than {most} scans, too many for its size. Save it as a plain JPEG, not as a progressive one."
+        )
+
+
 def _check_parts(parts: int) -> None:
     if parts > _MOST_PARTS:
         raise PictureTooLarge(f"The picture's file has more than {_MOST_PARTS:,} parts.")
@@ -209,10 +218,10 @@ def _read_jpeg(data: bytes, limits: Limits) -> PictureFile:
             size = width, height
         elif code == 0xE1 and orientation is None and segment.startswith(b"Exif\0\0"):
             orientation = read_orientation(segment)
-        if scans and size is None:
-            raise InvalidPicture("The picture is damaged.")
-        if scans > _MOST_SCANS:
-            raise PictureTooLarge(f"The picture has more than {_MOST_SCANS} scans.")
+        if scans:
+            if size is None:
+                raise InvalidPicture("The picture is damaged.")
+            _check_scans(scans, size, limits)
         if code in _FRAME_HEADERS or code in _TABLES or in_scan:
             kept.append(data[marker.start() : at])
     if size is None or not scans:
