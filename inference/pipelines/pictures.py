@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from io import BytesIO
 from math import isfinite
+from threading import BoundedSemaphore
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,9 @@ _MOST_PARTS = 65_536  # chunks or segments of a file
 # Of a progressive JPEG: each scan may take time for all pixels, and needs only a few bytes. Usual files have 10 or fewer.
 _MOST_SCANS, _MOST_LARGE_SCANS = 64, 12  # of any picture, and of one with as many pixels as are accepted
 _MOST_SIDE = 4_096  # of a model's input
+
+# For pages and golden sets, whose pictures wait in no queue: each may need 75 MB for its pixels.
+decoding_for_people = BoundedSemaphore(2)
 
 
 # Files
