@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from inference.pipelines.errors import BadTaskConfig, UnusableOutput
 from inference.pipelines.labels import MAX_LABELS
 from inference.pipelines.pictures import Placement
+from inference.pipelines.pipeline import FieldChoice
 from inference.pipelines.scores import Scores, best, softmax
 from inference.pipelines.ultralytics import ExportFacts
 from inference.tensors.arrays import Array, is_finite
@@ -55,18 +56,23 @@ class BoxLayout(StrEnum):
 
     @classmethod
     def in_words(cls) -> str:
-        return "; ".join(f"{layout}: {LAYOUTS_IN_WORDS[layout]}" for layout in cls)
+        return "; ".join(f"{layout}: {BOX_LAYOUTS[layout].in_words}" for layout in cls)
 
 
-LAYOUTS_IN_WORDS: Mapping[BoxLayout, str] = {
-    BoxLayout.YOLOV5: "YOLOv5 and v7 (centre, size, objectness, a score for each label)",
-    BoxLayout.YOLOV8: "YOLOv8, 9, 11 and 12 (centre, size, a score for each label; a column for each box)",
-    BoxLayout.YOLOV10: "YOLOv10, YOLO26, and exports with nms=True (corners, score, label)",
-    BoxLayout.RTDETR: "RT-DETR of Ultralytics (centre, size, score, label; relative to the input)",
-    BoxLayout.RTDETR_SCORES: (
-        "RT-DETR of Ultralytics until May 2026 (centre, size, a score for each label; relative to the input)"
+BOX_LAYOUTS: Mapping[str, FieldChoice] = {
+    BoxLayout.YOLOV5: FieldChoice("YOLOv5 and v7", "centre, size, objectness, a score for each label"),
+    BoxLayout.YOLOV8: FieldChoice(
+        "YOLOv8, 9, 11 and 12", "centre, size, a score for each label; a column for each box"
     ),
-    BoxLayout.DETR: "DETR of Hugging Face (logits and pred_boxes)",
+    BoxLayout.YOLOV10: FieldChoice("YOLOv10, YOLO26, and exports with nms=True", "corners, score, label"),
+    BoxLayout.RTDETR: FieldChoice(
+        "RT-DETR of Ultralytics", "centre, size, score, label; relative to the input"
+    ),
+    BoxLayout.RTDETR_SCORES: FieldChoice(
+        "RT-DETR of Ultralytics until May 2026",
+        "centre, size, a score for each label; relative to the input",
+    ),
+    BoxLayout.DETR: FieldChoice("DETR of Hugging Face", "logits and pred_boxes"),
 }
 
 

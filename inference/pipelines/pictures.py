@@ -13,7 +13,7 @@ import binascii
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -35,7 +35,7 @@ from inference.pipelines.errors import (
     PictureTooLarge,
     UnsupportedPicture,
 )
-from inference.pipelines.pipeline import Fields
+from inference.pipelines.pipeline import FieldChoice, Fields
 from inference.pipelines.resampling import TAPS, interpolated
 from inference.tensors.arrays import Array, Tensors
 from inference.tensors.signature import Signature, TensorSpec
@@ -433,6 +433,14 @@ class Resize(StrEnum):
     SQUARE = "square"  # stretched to a square of the shorter side, then the centre is cut out
     STRETCH = "stretch"
     LETTERBOX = "letterbox"  # the whole picture, the rest is padding
+
+
+RESIZES: Mapping[str, FieldChoice] = {
+    Resize.LETTERBOX: FieldChoice("fit inside, with a border (letterbox)"),
+    Resize.STRETCH: FieldChoice("are stretched"),
+    Resize.SHORTER_SIDE: FieldChoice("are resized to their shorter side, then the centre is cut out"),
+    Resize.SQUARE: FieldChoice("are stretched to a square, then its centre is cut out"),
+}
 
 
 class Padding(StrEnum):
