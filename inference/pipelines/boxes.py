@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from inference.pipelines.errors import BadTaskConfig, UnusableOutput
 from inference.pipelines.labels import MAX_LABELS
 from inference.pipelines.pictures import Placement
+from inference.pipelines.pipeline import FieldChoice
 from inference.pipelines.scores import Scores, best, softmax
 from inference.pipelines.ultralytics import ExportFacts
 from inference.tensors.arrays import Array, is_finite
@@ -55,18 +56,23 @@ class BoxLayout(StrEnum):
 
     @classmethod
     def in_words(cls) -> str:
-        return "; ".join(f"{layout}: {LAYOUTS_IN_WORDS[layout]}" for layout in cls)
+        return "; ".join(f"{layout}: {BOX_LAYOUTS[layout].in_words}" for layout in cls)
 
 
-LAYOUTS_IN_WORDS: Mapping[BoxLayout, str] = {
-    BoxLayout.YOLOV5: "YOLOv5 and v7 (centre, size, objectness, a score for each label)",
-    BoxLayout.YOLOV8: "YOLOv8, 9, 11 and 12 (centre, size, a score for each label; a column for each box)",
-    BoxLayout.YOLOV10: "YOLOv10, YOLO26, and exports with nms=True (corners, score, label)",
-    BoxLayout.RTDETR: "RT-DETR of Ultralytics (centre, size, score, label; relative to the input)",
-    BoxLayout.RTDETR_SCORES: (
-        "RT-DETR of Ultralytics until May 2026 (centre, size, a score for each label; relative to the input)"
+BOX_LAYOUTS: Mapping[str, FieldChoice] = {
+    BoxLayout.YOLOV5: FieldChoice("YOLOv5 and v7", "centre, size, objectness, a score for each label"),
+    BoxLayout.YOLOV8: FieldChoice(
+        "YOLOv8, 9, 11 and 12", "centre, size, a score for each label; a column for each box"
     ),
-    BoxLayout.DETR: "DETR of Hugging Face (logits and pred_boxes)",
+    BoxLayout.YOLOV10: FieldChoice("YOLOv10, YOLO26, and exports with nms=True", "corners, score, label"),
+    BoxLayout.RTDETR: FieldChoice(
+        "RT-DETR of Ultralytics", "centre, size, score, label; relative to the input"
+    ),
+    BoxLayout.RTDETR_SCORES: FieldChoice(
+        "RT-DETR of Ultralytics until May 2026",
+        "centre, size, a score for each label; relative to the input",
+    ),
+    BoxLayout.DETR: FieldChoice("DETR of Hugging Face", "logits and pred_boxes"),
 }
 
 
@@ -148,7 +154,7 @@ def read_boxes(
 ) -> list[Boxes]:
     """The boxes of each picture that reach the threshold, in pixels of the model's input and in the file's order.
 
-    Raises UnusableOutput, and BadTaskConfig if the outputs show that the layout or the labels are wrong.
+    Raises UnusableOutput, and BadTaskConfig if the layout does not fit the shapes of the outputs.
     """
     _check_shapes(outputs, layout, labels)
     if not all(is_finite(output) for output in outputs):
@@ -193,8 +199,8 @@ def _final(rows: Array, threshold: float) -> Boxes:
     rows = rows[_reaches(rows[:, 4], threshold)].astype(np.float64)
     classes = rows[:, 5].clip(-1, MAX_LABELS).astype(np.intp)
     if (classes != rows[:, 5]).any():
-        raise BadTaskConfig(
-            "The model's outputs have other numbers where this layout has classes.", field="box_layout"
+        raise UnusableOutput(
+            f"The model gave other numbers where its box layout has classes. {_doubt('box_layout')}"
         )
     return Boxes(rows[:, :4], rows[:, 4], classes)
 
@@ -258,21 +264,23 @@ def _check_shapes(outputs: Sequence[Array], layout: BoxLayout, labels: int) -> N
 
 
 def _check_values(boxes: Boxes, labels: int) -> None:
-    """Find a wrong layout, or wrong labels, that only the numbers show."""
+    """Refuse numbers that no box has. They may be of this picture alone, or show a wrong layout or wrong labels."""
     if not len(boxes):
         return
     if boxes.scores.max() > _TOLERATED_SCORE:
-        raise BadTaskConfig(
-            f"The model's scores reach {boxes.scores.max():.4g}; those of this layout are at most 1.",
-            field="box_layout",
+        raise UnusableOutput(
+            f"The model's scores reach {boxes.scores.max():.4g}; those of its box layout are at most 1. {_doubt('box_layout')}"
         )
     if not 0 <= boxes.classes.min() <= boxes.classes.max() < labels:
-        raise BadTaskConfig(
-            f"The model found classes {boxes.classes.min()} to {boxes.classes.max()}; there are {labels:,} labels.",
-            field="labels",
+        raise UnusableOutput(
+            f"The model found classes {boxes.classes.min()} to {boxes.classes.max()} of {labels:,} labels. {_doubt('labels')}"
         )
     if np.abs(boxes.corners).max() > _LARGEST:
         raise UnusableOutput("The model's boxes are too far away from the picture to be compared.")
+
+
+def _doubt(field: str) -> str:
+    return f"If it is so for other pictures too, `{field}` in the task configuration is wrong."
 
 
 def find_outputs(

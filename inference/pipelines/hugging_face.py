@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from inference.pipelines.errors import BadTaskConfig
+from inference.pipelines.pictures import Rounding
 from inference.pipelines.pipeline import Files
 from inference.pipelines.scores import ScoreFunction
 
@@ -75,7 +76,12 @@ def _centre_crop(size: Mapping[str, Any], crop: Any) -> dict[str, Any]:
         return {}
     if size["shortest_edge"] < max(crop.values()):
         return {}  # with a border, which only some classes add
-    return {"resize": "shorter_side", "shorter_side": size["shortest_edge"], **crop}
+    return {
+        "resize": "shorter_side",
+        "shorter_side": size["shortest_edge"],
+        "rounding": str(Rounding.TRANSFORMERS),
+        **crop,
+    }
 
 
 def _has_sizes(value: Any, *names: str) -> bool:

@@ -10,7 +10,14 @@ from inference.pipelines.hugging_face import read_function, read_id2label, read_
 from inference.pipelines.labels import Label, LabelFields, LabelOutput
 from inference.pipelines.picture_rows import PICTURE_LABEL_ROWS
 from inference.pipelines.picture_task import ANY_PICTURES, PictureTask
-from inference.pipelines.pictures import Picture, PictureDefaults, PictureFields, PictureInputs, Resize
+from inference.pipelines.pictures import (
+    RESIZES,
+    Picture,
+    PictureDefaults,
+    PictureFields,
+    PictureInputs,
+    Resize,
+)
 from inference.pipelines.pipeline import Config, Encoded, Files, FilesBeside, RowOutputs
 from inference.pipelines.ultralytics import ExportFacts, is_for
 from inference.tensors.arrays import Tensors
@@ -43,6 +50,7 @@ class ImageClassification(PictureTask[PicturesAsked]):
     task = "image-classification"
     title = "labels for pictures"
     asked = ("labels",)
+    choices = {"resize": RESIZES}
     golden = PICTURE_LABEL_ROWS
     options = {"top_k": int}
 

@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from inference.pipelines.boxes import (
+    BOX_LAYOUTS,
     Boxes,
     BoxLayout,
     BoxRules,
@@ -22,7 +23,14 @@ from inference.pipelines.hugging_face import read_id2label
 from inference.pipelines.labels import read_labels
 from inference.pipelines.picture_rows import BOX_ROWS
 from inference.pipelines.picture_task import ANY_PICTURES, PictureTask
-from inference.pipelines.pictures import Picture, PictureDefaults, PictureFields, PictureInputs, Resize
+from inference.pipelines.pictures import (
+    RESIZES,
+    Picture,
+    PictureDefaults,
+    PictureFields,
+    PictureInputs,
+    Resize,
+)
 from inference.pipelines.pipeline import Config, Encoded, Fields, Files, FilesBeside, RowOutputs
 from inference.pipelines.ultralytics import is_for
 from inference.tensors.arrays import Array, Tensors
@@ -96,6 +104,7 @@ class ObjectDetection(PictureTask[BoxesAsked]):
     task = "object-detection"
     title = "objects in pictures, with boxes"
     asked = ("labels", "box_layout", "width", "height", "resize")
+    choices = {"box_layout": BOX_LAYOUTS, "resize": RESIZES}
     golden = BOX_ROWS
     options = {"threshold": float}
     is_slow_to_decode = True

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 from inference.pipelines.errors import InvalidItem
 from inference.pipelines.golden import GoldenRows, check_label
-from inference.pipelines.pictures import Limits, inspect, picture_bytes
+from inference.pipelines.pictures import Limits, decode, decoding_for_people, inspect, picture_bytes
 
 MAX_BOXES = 1_000  # of a picture
 _SIDES = 4
+_SLACK = 1  # pixels that a box may reach outside: some tools count from 1, or round up
 
 
 class GoldenBox(NamedTuple):
@@ -19,10 +20,13 @@ class GoldenBox(NamedTuple):
     confidence: float = 1.0
 
 
-def check_picture_of(inputs: Mapping[str, Any]) -> None:
+def check_picture_of(inputs: Mapping[str, Any]) -> tuple[int, int]:
+    """Decode the picture, since only that shows whether it is damaged. Returns width and height after its EXIF turn."""
     if set(inputs) != {"image"} or not isinstance(inputs["image"], str):
         raise InvalidItem('`inputs` must be an object with a picture in base64, as in {"image": "…"}.')
-    inspect(picture_bytes(inputs["image"], Limits()))
+    file = inspect(picture_bytes(inputs["image"], Limits()))
+    with decoding_for_people:
+        return decode(file).size
 
 
 def check_picture_label(inputs: Mapping[str, Any], label: Any) -> None:
@@ -37,7 +41,9 @@ def check_picture_boxes(inputs: Mapping[str, Any], label: Any) -> None:
         raise InvalidItem(f"`label` must be a list of at most {MAX_BOXES:,} boxes; an empty list means none.")
     for number, box in enumerate(label):
         _check_box(box, f"label[{number}]")
-    check_picture_of(inputs)
+    size = check_picture_of(inputs)
+    for number, box in enumerate(label):
+        _check_place(box["box"], f"label[{number}].box", size)
 
 
 def _check_box(box: Any, where: str) -> None:
@@ -54,6 +60,15 @@ def _check_box(box: Any, where: str) -> None:
         or not (0 <= corners[0] < corners[2] and 0 <= corners[1] < corners[3])
     ):
         raise InvalidItem(f"`{where}.box` must be [x1, y1, x2, y2] with x1 < x2 and y1 < y2, in pixels.")
+
+
+def _check_place(corners: Sequence[float], where: str, size: tuple[int, int]) -> None:
+    if max(corners) <= 1 < max(size):
+        raise InvalidItem(f"`{where}` must be in pixels, not in shares of the picture: no number is above 1.")
+    if corners[2] > size[0] + _SLACK or corners[3] > size[1] + _SLACK:
+        raise InvalidItem(
+            f"`{where}` reaches outside the picture, which has {size[0]:,} × {size[1]:,} pixels."
+        )
 
 
 def _expected_boxes(label: Sequence[Mapping[str, Any]]) -> list[GoldenBox]:

@@ -13,12 +13,13 @@ import binascii
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from io import BytesIO
 from math import isfinite
+from threading import BoundedSemaphore
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from inference.pipelines.errors import (
     PictureTooLarge,
     UnsupportedPicture,
 )
-from inference.pipelines.pipeline import Fields
+from inference.pipelines.pipeline import FieldChoice, Fields
 from inference.pipelines.resampling import TAPS, interpolated
 from inference.tensors.arrays import Array, Tensors
 from inference.tensors.signature import Signature, TensorSpec
@@ -47,8 +48,12 @@ MAX_PICTURES, MAX_REQUEST_PIXELS, MAX_ROW_BYTES = 64, 100_000_000, 128 * 1024 * 
 _MOST_BYTES, _MOST_PIXELS, _MOST_FRAMES = 64 * 1024 * 1024, 80_000_000, 100_000
 _LONGEST_SIDE = 65_535  # JPEG's own; a resampler needs memory for each pixel of a side
 _MOST_PARTS = 65_536  # chunks or segments of a file
-_MOST_SCANS = 64  # of a progressive JPEG: each may take time for all pixels, and needs only a few bytes
+# Of a progressive JPEG: each scan may take time for all pixels, and needs only a few bytes. Usual files have 10 or fewer.
+_MOST_SCANS, _MOST_LARGE_SCANS = 64, 12  # of any picture, and of one with as many pixels as are accepted
 _MOST_SIDE = 4_096  # of a model's input
+
+# For pages and golden sets, whose pictures wait in no queue: each may need 75 MB for its pixels.
+decoding_for_people = BoundedSemaphore(2)
 
 
 # Files
@@ -143,6 +148,14 @@ def _check_frames(frames: int, limits: Limits) -> None:
         raise PictureTooLarge(f"The picture has more than {limits.max_frames:,} frames.")
 
 
+def _check_scans(scans: int, size: tuple[int, int], limits: Limits) -> None:
+    most = min(_MOST_SCANS, _MOST_LARGE_SCANS * limits.max_pixels // (size[0] * size[1]))
+    if scans > most:
+        raise PictureTooLarge(
+            f"The picture has more than {most} scans, too many for its size. Save it as a plain JPEG, not as a progressive one."
+        )
+
+
 def _check_parts(parts: int) -> None:
     if parts > _MOST_PARTS:
         raise PictureTooLarge(f"The picture's file has more than {_MOST_PARTS:,} parts.")
@@ -209,10 +222,10 @@ def _read_jpeg(data: bytes, limits: Limits) -> PictureFile:
             size = width, height
         elif code == 0xE1 and orientation is None and segment.startswith(b"Exif\0\0"):
             orientation = read_orientation(segment)
-        if scans and size is None:
-            raise InvalidPicture("The picture is damaged.")
-        if scans > _MOST_SCANS:
-            raise PictureTooLarge(f"The picture has more than {_MOST_SCANS} scans.")
+        if scans:
+            if size is None:
+                raise InvalidPicture("The picture is damaged.")
+            _check_scans(scans, size, limits)
         if code in _FRAME_HEADERS or code in _TABLES or in_scan:
             kept.append(data[marker.start() : at])
     if size is None or not scans:
@@ -420,6 +433,14 @@ class Resize(StrEnum):
     SQUARE = "square"  # stretched to a square of the shorter side, then the centre is cut out
     STRETCH = "stretch"
     LETTERBOX = "letterbox"  # the whole picture, the rest is padding
+
+
+RESIZES: Mapping[str, FieldChoice] = {
+    Resize.LETTERBOX: FieldChoice("fit inside, with a border (letterbox)"),
+    Resize.STRETCH: FieldChoice("are stretched"),
+    Resize.SHORTER_SIDE: FieldChoice("are resized to their shorter side, then the centre is cut out"),
+    Resize.SQUARE: FieldChoice("are stretched to a square, then its centre is cut out"),
+}
 
 
 class Padding(StrEnum):

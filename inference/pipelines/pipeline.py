@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, overload
 
 import numpy as np
 import orjson
@@ -68,6 +68,17 @@ class TokenReader(Protocol):
         """Turn texts into rows."""
 
 
+class FieldChoice(NamedTuple):
+    """One value of a field, for people who choose among several."""
+
+    title: str
+    details: str = ""
+
+    @property
+    def in_words(self) -> str:
+        return f"{self.title} ({self.details})" if self.details else self.title
+
+
 class Pipeline(ABC):
     """One version's task, with its configuration. May be used by several threads at once.
 
@@ -78,6 +89,9 @@ class Pipeline(ABC):
     title: ClassVar[str]
     kept_files: ClassVar[tuple[str, ...]] = ()  # endings of the names of files that a version needs to answer
     asked: ClassVar[tuple[str, ...]] = ()  # fields that a person fills in if no file states them
+    choices: ClassVar[
+        Mapping[str, Mapping[str, FieldChoice]]
+    ] = {}  # of those with few values: each value in words
     golden: ClassVar[GoldenRows] = TENSOR_ROWS  # what rows of its golden sets look like
     labels: Sequence[str] = ()  # of a classification, in the order of its scores
     model_outputs: Sequence[str] | None = None  # those that answers are made of, the scores first; None: all

@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass
 from io import BytesIO
-from threading import BoundedSemaphore
 
 import numpy as np
 from PIL import Image
 
-from inference.pipelines.pictures import Limits, decode, inspect, picture_bytes
+from inference.pipelines.pictures import Limits, decode, decoding_for_people, inspect, picture_bytes
 
 MAX_SIDE = 640
 _QUALITY = 85
 _AS_PNG = {"PNG", "GIF"}  # drawings; the others are photographs
-_decoding = BoundedSemaphore(2)  # a picture may need 75 MB for its pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ def make_thumbnail(picture: bytes | str) -> Thumbnail:
     """The first frame of a file, or of one in base64, turned as its EXIF data says. Raises InvalidItem."""
     limits = Limits()
     file = inspect(picture_bytes(picture, limits), limits)
-    with _decoding:
+    with decoding_for_people:
         image = decode(file)
         image.thumbnail((MAX_SIDE, MAX_SIDE))
     pixels = Image.fromarray(np.asarray(image))  # without what Pillow knows about the file

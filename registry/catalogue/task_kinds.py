@@ -41,6 +41,8 @@ class TaskKind:
     # Raises Invalid for the inputs and label of a golden row that do not fit; None if the rows are tensors.
     check_row: Callable[[Mapping[str, Any], Any], None] | None = None
     has_pictures: bool = False  # whether each golden row is a picture, in base64 as `image`
+    # Of fields with few values: the title of each value, and its details.
+    choices: Mapping[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,11 @@ def checked_task(name: str) -> str:
 
 def task_choices() -> list[tuple[str, str]]:
     return [(name, f"{name}: {task.title}") for name, task in TASK_KINDS.items()]
+
+
+def field_choices() -> dict[str, Mapping[str, tuple[str, str]]]:
+    """The values that a person may choose for a field, with their titles and details, of all tasks."""
+    return {name: values for _, task in TASK_KINDS.items() for name, values in task.choices.items()}
 
 
 def kept_endings() -> list[str]:

@@ -11,7 +11,7 @@ from django.urls import URLPattern, path, reverse
 
 from registry.access.policies import Right
 from registry.catalogue.selectors import models_for
-from registry.catalogue.task_kinds import kept_endings, task_choices
+from registry.catalogue.task_kinds import field_choices, kept_endings, task_choices
 from registry.errors import RoundhouseError
 from registry.intake.models import Status, Upload
 from registry.intake.selectors import uploads_for, uploads_of
@@ -104,6 +104,7 @@ class UploadPage(HistoryPage, ModelAdmin[Upload]):
                 "model": models.filter(slug=slug).first(),
                 "may_make_models": by.may(Right.WRITE),
                 "tasks": task_choices(),
+                "choices": field_choices(),
                 "kept": kept_endings(),
                 "largest": settings.UPLOAD_BYTES,
                 "part": MAX_PART_BYTES,

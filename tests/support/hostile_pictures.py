@@ -48,9 +48,9 @@ def bomb(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND")
 
 
-def many_scans(side: int, count: int) -> bytes:
+def many_scans(side: int, count: int, mode: str = "L") -> bytes:
     """A progressive JPEG whose last scan comes again and again: a few bytes, and time for all pixels."""
-    file = saved(Image.new("L", (side, side)), "JPEG", progressive=True)
+    file = saved(Image.new(mode, (side, side)), "JPEG", progressive=True, subsampling=0)
     last = file.rindex(b"\xff\xda")
     return file[:last] + file[last:-2] * count + file[-2:]
 
@@ -115,6 +115,10 @@ def hostile_files() -> dict[str, tuple[Callable[[], bytes], type[InvalidItem] | 
         "jpeg-damaged-exif": (lambda: jpeg[:2] + jpeg_segment(0xE1, b"Exif\0\0" + exif(6)[:19]) + jpeg[2:], InvalidPicture),
         "jpeg-9-mb-profile": (lambda: with_profile(jpeg, 9_000_000), None),
         "jpeg-400-scans": (lambda: many_scans(3_000, 400), PictureTooLarge),
+        "jpeg-64-scans-25-million-pixels": (lambda: many_scans(5_000, 55, "RGB"), PictureTooLarge),
+        "jpeg-13-scans-25-million-pixels": (lambda: many_scans(5_000, 4, "RGB"), PictureTooLarge),
+        "jpeg-12-scans-25-million-pixels": (lambda: many_scans(5_000, 3, "RGB"), None),
+        "jpeg-64-scans-4-million-pixels": (lambda: many_scans(2_000, 55, "RGB"), None),
         "jpeg-noise-9-mb": (lambda: saved(Image.fromarray(noise(2_400, 2_400)), "JPEG", quality=95), None),
         "png-with-html": (lambda: b"".join([whole_png, b"<html>", SCRIPT, b"</html>"]), None),
         "html": (lambda: b"<!doctype html>" + SCRIPT, UnsupportedPicture),

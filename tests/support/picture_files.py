@@ -93,3 +93,9 @@ def exif(orientation, order="<", kind=3):
     head = {"<": b"II*\0", ">": b"MM\0*"}[order]
     value = struct.pack(order + {3: "HH", 4: "I"}[kind], *([orientation, 0] if kind == 3 else [orientation]))
     return head + struct.pack(order + "IHHHI", 8, 1, 0x0112, kind, 1) + value + bytes(4)
+
+
+def png_with_nonsense():
+    """A file whose structure is right and whose compressed pixels are not."""
+    header = struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"nonsense") + chunk(b"IEND")

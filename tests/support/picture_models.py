@@ -29,9 +29,9 @@ def write_colours(path: Path) -> Path:
     return save(path, nodes, [pixels], [value("logits", ("pictures", 3))], [_floats("ten", [10])])
 
 
-def write_patches(path: Path) -> Path:
+def write_patches(path: Path, largest: float = 1.0) -> Path:
     """A box for each cell of 16 x 16 pixels, in the layout of YOLOv8; a cell's score for a colour is what it has more of it
-    than of both others together."""
+    than of both others together, cut at `largest`."""
     count = (SIDE // CELL) ** 2
     nodes = [
         helper.make_node(
@@ -41,7 +41,7 @@ def write_patches(path: Path) -> Path:
         helper.make_node("ReduceSum", ["colours", "colour_axis"], ["sums"], keepdims=1),
         helper.make_node("Add", ["colours", "colours"], ["twice"]),
         helper.make_node("Sub", ["twice", "sums"], ["more"]),
-        helper.make_node("Clip", ["more", "zero", "one"], ["scores"]),
+        helper.make_node("Clip", ["more", "zero", "largest"], ["scores"]),
         helper.make_node("Mul", ["sums", "none"], ["zeros"]),
         helper.make_node("Add", ["zeros", "places"], ["boxes"]),
         helper.make_node("Concat", ["boxes", "scores"], ["found"], axis=1),
@@ -50,7 +50,7 @@ def write_patches(path: Path) -> Path:
     centres = [(across.ravel() + 0.5) * CELL, (down.ravel() + 0.5) * CELL]
     places = np.stack([*centres, *[np.full(count, CELL)] * 2])[None]
     weights = [
-        _floats("places", places), _floats("none", 0.0), _floats("zero", 0.0), _floats("one", 1.0),
+        _floats("places", places), _floats("none", 0.0), _floats("zero", 0.0), _floats("largest", largest),
         _whole("flat", [0, 3, count]), _whole("colour_axis", [1]),
     ]  # fmt: skip
     pixels = value("pixels", ("pictures", 3, SIDE, SIDE))
@@ -63,11 +63,10 @@ def put_colours(folder: Path, slug: str = "colours", **config) -> Version:
     return put_live(slug, path, task="image-classification", task_config=task_config)
 
 
-def put_patches(folder: Path, slug: str = "patches", **config) -> Version:
+def put_patches(folder: Path, slug: str = "patches", largest: float = 1.0, **config) -> Version:
     task_config = {**PATCHES_CONFIG, **config}
-    return put_live(
-        slug, write_patches(folder / f"{slug}.onnx"), task="object-detection", task_config=task_config
-    )
+    path = write_patches(folder / f"{slug}.onnx", largest)
+    return put_live(slug, path, task="object-detection", task_config=task_config)
 
 
 def a_picture(colour=(255, 0, 0), size=(SIDE, SIDE), kind="PNG", **patches) -> bytes:

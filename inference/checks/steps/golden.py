@@ -264,7 +264,7 @@ class _ItemMeasurement(_Measurement):
             raise StepFailed(
                 error.code,
                 f"{self._version} has no answer for row {rows[0].number} of {self._set}: {error}",
-                "Look for a division by zero or an overflow in the exported model.",
+                "Look for a division by zero or an overflow in the exported model, or for a wrong task configuration.",
                 {"row": rows[0].number},
             ) from None
 

@@ -142,6 +142,23 @@ class TestZip:
         }
         assert [row["name"] for row in results(job)] == list(ALL)
 
+    def test_a_picture_whose_answer_cannot_be_read_is_left_out(self, transactional_db, tmp_path):
+        version = put_patches(
+            tmp_path, largest=2.0, std=[0.5, 0.5, 0.5]
+        )  # the brightest picture has a score of 2
+        runtime.start()
+        dark = a_picture((64, 0, 0))
+
+        job = from_file(
+            version, zipped({"a.png": dark, "red.png": RED, "b.png": dark}), Format.ZIP, contract=SKIP
+        )
+
+        assert (job.status, job.failure) == ("done", "")
+        assert [row["name"] for row in results(job)] == ["a.png", "b.png"]
+        (error,) = errors(job)
+        assert error["id"] == "red.png"
+        assert "scores reach 2;" in error["reason"]
+
     def test_a_damaged_zip_fails_the_job(self, colours):
         job = from_file(colours, zipped(ALL)[:-40], Format.ZIP)
 

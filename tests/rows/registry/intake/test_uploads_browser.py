@@ -8,8 +8,8 @@ import pytest
 from django.urls import reverse
 from onnx import TensorProto, helper
 
-from inference.pipelines.boxes import LAYOUTS_IN_WORDS
-from inference.pipelines.pictures import Resize
+from inference.pipelines.boxes import BOX_LAYOUTS, BoxLayout
+from inference.pipelines.pictures import RESIZES, Resize
 from registry.catalogue.models import Version
 from registry.intake.models import Upload
 from tests.support.factories import a_model
@@ -456,11 +456,13 @@ class TestPictures:
 
     def test_the_choices_are_those_of_the_library(self, page):
         def choices(field):
-            script = "all => all.map((one) => [one.value, `${one.textContent} (${one.dataset.holds})`])"
+            script = "all => all.map((one) => [one.value, [one.textContent, one.dataset.holds]])"
             return dict(page.locator(f"#rh-{field} option:not([value=''])").evaluate_all(script))
 
-        assert choices("layout") == {str(layout): words for layout, words in LAYOUTS_IN_WORDS.items()}
-        assert set(choices("resize")) == set(Resize)
+        assert choices("layout") == {layout: [*BOX_LAYOUTS[layout]] for layout in BoxLayout}
+        assert {value: words[0] for value, words in choices("resize").items()} == {
+            resize: RESIZES[resize].title for resize in Resize
+        }
 
     def test_what_a_layout_holds_is_shown(self, page):
         page.get_by_text("the first version of a new Model").click()

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from inference.pipelines.boxes import LAYOUTS_IN_WORDS
+from inference.pipelines.boxes import BOX_LAYOUTS
 from registry.catalogue.errors import InvalidTaskConfig
 from registry.catalogue.models import Version
 from registry.intake.models import Upload
@@ -168,7 +168,7 @@ def test_without_metadata_the_layout_is_asked_for():
         )
 
     assert error.value.members["errors"][0]["pointer"] == "#/task_config/box_layout"
-    assert all(words in str(error.value) for words in LAYOUTS_IN_WORDS.values())
+    assert all(words.in_words in str(error.value) for words in BOX_LAYOUTS.values())
 
 
 def test_maps_of_a_classifier_declare_nothing(db):

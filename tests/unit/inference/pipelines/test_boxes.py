@@ -230,11 +230,6 @@ def test_numbers_too_large_for_areas_are_an_error():
         (BoxLayout.YOLOV10, [np.zeros((1, 9, 6))] * 2, "box_layout"),
         (BoxLayout.DETR, [np.zeros((1, 9, 81)), np.zeros((1, 8, 4))], "box_layout"),
         (BoxLayout.DETR, [np.zeros((1, 9, 80)), np.zeros((1, 9, 4))], "box_layout"),
-        (BoxLayout.YOLOV10, [np.array([[[0, 0, 9, 9, 0.9, 0.5]]])], "box_layout"),
-        (BoxLayout.YOLOV10, [np.array([[[0, 0, 9, 9, 0.9, 80]]])], "labels"),
-        (BoxLayout.YOLOV10, [np.array([[[0, 0, 9, 9, 0.9, -1]]])], "labels"),
-        (BoxLayout.YOLOV10, [np.array([[[0, 0, 9, 9, 0.9, 1e30]]])], "box_layout"),
-        (BoxLayout.YOLOV10, [np.array([[[0, 0, 9, 9, 3.5, 1]]])], "box_layout"),
     ],
     ids=[
         "columns",
@@ -244,11 +239,6 @@ def test_numbers_too_large_for_areas_are_an_error():
         "two outputs",
         "other queries",
         "no last class",
-        "half a class",
-        "class 80 of 80",
-        "class -1",
-        "a huge class",
-        "scores that are logits",
     ],
 )
 def test_outputs_that_do_not_fit_the_configuration_are_an_error(layout, outputs, field):
@@ -256,6 +246,25 @@ def test_outputs_that_do_not_fit_the_configuration_are_an_error(layout, outputs,
         read_boxes(outputs, layout, size=SIZE, labels=80, threshold=0.25)
 
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("score", "kind", "field"),
+    [
+        (0.9, 0.5, "box_layout"),
+        (0.9, 80, "labels"),
+        (0.9, -1, "labels"),
+        (0.9, 1e30, "box_layout"),
+        (3.5, 1, "box_layout"),
+    ],
+    ids=["half a class", "class 80 of 80", "class -1", "a huge class", "scores that are logits"],
+)
+def test_numbers_that_no_box_has_are_an_error_of_their_picture(score, kind, field):
+    """Of that one alone; the text names the field, since such numbers may also show a wrong configuration."""
+    outputs = [np.array([[[0, 0, 9, 9, score, kind]]])]
+
+    with pytest.raises(UnusableOutput, match=f"`{field}`"):
+        read_boxes(outputs, BoxLayout.YOLOV10, size=SIZE, labels=80, threshold=0.25)
 
 
 def test_empty_rows_and_boxes_in_the_padding_are_dropped():

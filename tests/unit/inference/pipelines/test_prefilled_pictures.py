@@ -24,6 +24,13 @@ CROP = {
     "do_center_crop": True,
     "crop_size": {"height": 224, "width": 224},
 }
+CUT_OUT = {
+    "resize": "shorter_side",
+    "shorter_side": 256,
+    "rounding": "transformers",
+    "height": 224,
+    "width": 224,
+}
 NORMAL = {
     "do_rescale": True,
     "rescale_factor": 1 / 255,
@@ -59,8 +66,8 @@ def test_labels_that_are_there_twice_are_no_labels_of_a_detector():
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (CROP, {"resize": "shorter_side", "shorter_side": 256, "height": 224, "width": 224}),
-        (CROP | {"crop_size": 224}, {"resize": "shorter_side", "shorter_side": 256, "height": 224, "width": 224}),
+        (CROP, CUT_OUT),
+        (CROP | {"crop_size": 224}, CUT_OUT),
         ({"do_resize": True, "size": {"height": 300, "width": 200}}, {"resize": "stretch", "height": 300, "width": 200}),
         (CROP | {"resample": 3}, {"resampler": "bicubic"}),
         (CROP | {"resample": 5}, {"resampler": None}),

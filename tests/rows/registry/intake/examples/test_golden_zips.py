@@ -19,6 +19,7 @@ from registry.intake.examples.models import GoldenSet
 from registry.intake.examples.rows import MAX_PICTURE_BYTES
 from registry.record.models import AuditRecord
 from tests.support.factories import a_model
+from tests.support.picture_files import png_with_nonsense
 from tests.support.picture_models import a_picture
 from tests.support.zips import a_zip, label_lines
 
@@ -163,8 +164,9 @@ class TestDoors:
             (b"<html>", "'a.png': Send a JPEG, PNG, WebP or GIF."),
             (RED[:60], "'a.png': The picture is cut off."),
             (b"", "'a.png': Send a JPEG, PNG, WebP or GIF."),
+            (png_with_nonsense(), "'a.png': The picture is damaged or incomplete."),
         ],
-        ids=["page", "cut off", "empty"],
+        ids=["page", "cut off", "empty", "damaged"],
     )
     def test_what_is_no_picture_is_named(self, api, content, said):
         answer = put(api, a_model(task="image-classification"), a_zip(("red/a.png", content)))
