@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import IO, Any
 
 from inference.rows.batches import Array, ArrayValues, BadRow, RowWindow
@@ -149,8 +149,9 @@ class ZipFile:
         """All entries. Raises BadFile or RowFileTooLarge, before anything is unpacked."""
         self._file.seek(self._directory.at)
         records = self._file.read(self._directory.bytes)
-        entries = list(_entries(records, self._directory.at))
-        if len(entries) != self._directory.entries:
+        stated = self._directory.entries
+        entries = list(islice(_entries(records, self._directory.at), stated + 1))
+        if len(entries) != stated:
             raise BadFile(_DAMAGED)
         in_order = sorted(entries, key=lambda entry: entry.at)
         if any(one.least_end > other.at for one, other in pairwise(in_order)):

@@ -234,6 +234,18 @@ class TestHarm:
         assert [row for row, _ in bad_of(batches)] == [1]
         assert memory() < 100 * 2**20
 
+    def test_reading_stops_after_the_number_of_entries_that_the_end_states(self, memory):
+        """A directory of 32 MiB may hold 700,000 records, each an object in memory."""
+        at, record, more = SMALL.index(b"PK\5\6"), b"PK\1\2" + bytes(42), 20_000
+        stated = struct.unpack_from("<I", SMALL, at + 12)[0]
+        length = struct.pack("<I", stated + more * len(record))
+        data = SMALL[:at] + record * more + SMALL[at : at + 12] + length + SMALL[at + 16 :]
+
+        with pytest.raises(BadFile, match="damaged"):
+            list(plan(io.BytesIO(data), FileFormat.ZIP, 10))
+
+        assert memory() < 5 * len(data)
+
     @pytest.mark.parametrize("name", ["../../../tmp/x.png", "/etc/cron.d/x.png", "C:\\x.png", "a\0.png"])
     def test_a_name_is_a_name_and_never_a_path(self, name, memory):
         data = zipped({"N" * len(name): b"x"}).replace(b"N" * len(name), name.encode())
