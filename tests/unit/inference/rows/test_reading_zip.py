@@ -59,7 +59,16 @@ class TestRows:
         assert rows_of(batches) == [1, 2, 3]
 
     def test_folders_and_hidden_files_are_no_rows(self):
-        names = ["p/", "__MACOSX/p/._a.png", ".DS_Store", "p/.DS_Store", ".git/a.png", "p/a.png", "p/.b.png"]
+        names = [
+            "p/",
+            "__MACOSX/p/._a.png",
+            ".DS_Store",
+            "p/.DS_Store",
+            ".git/a.png",
+            "p/a.png",
+            "p/.b.png",
+            "p/Thumbs.db",
+        ]
 
         assert ids_of(read(zipped(dict.fromkeys(names, b"")))) == ["p/a.png"]
 
