@@ -30,6 +30,7 @@ class GoldenRow:
     number: int
     inputs: dict[str, Any]
     label: Any
+    bytes: int  # as stored
 
 
 class NamedLine(NamedTuple):
@@ -78,7 +79,7 @@ def _row_offsets(path: Path) -> "array[int]":
 
 def _row(number: int, line: bytes) -> GoldenRow:
     row = orjson.loads(line)
-    return GoldenRow(number, row["inputs"], row["label"])
+    return GoldenRow(number, row["inputs"], row["label"], len(line))
 
 
 RowCheck = Callable[[Mapping[str, Any], Any], None]
