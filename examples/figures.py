@@ -60,6 +60,7 @@ def make_figures():
         files={"golden.zip": golden_zip(golden, lambda shapes: LABELS[shapes[0][0]])},
         task="image-classification",
         task_config=CONFIG,
+        golden_metric="accuracy",
     )
 
 

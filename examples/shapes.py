@@ -112,6 +112,7 @@ def make_shapes():
         metadata=METADATA,
         task="object-detection",
         task_config=CONFIG,
+        golden_metric="map50",
     )
 
 

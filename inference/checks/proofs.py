@@ -1,7 +1,7 @@
 """What is known about a file and a way of loading it: that it loads, and how many rows of different requests share a run."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,6 +29,7 @@ from registry.catalogue import artifacts
 from registry.catalogue.models import Version
 from registry.catalogue.serving_settings import ServingValues
 from registry.errors import RoundhouseError
+from registry.intake.examples.rows import GoldenRow
 from registry.intake.examples.selectors import current_golden_set, examples_of, read_golden_rows
 from registry.kit.compute_lock import compute_lock
 
@@ -37,7 +38,7 @@ _NOT_STARTED = "not_started"
 WARM_UP_S = 120.0  # for the whole ladder
 _SMALL_BATCH_BYTES = 1 << 20
 _UNMEASURED = MemoryUse(0, {1: 0}, asked_rows=0)  # the process that loads the file then measures it
-_GOLDEN_ROWS = 16
+_GOLDEN_ROWS, _GOLDEN_BYTES = 16, 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +133,18 @@ def _given_examples(version: Version) -> list[Mapping[str, Any]]:
     if golden_set is None:
         return examples
     with suppress(OSError, RoundhouseError):
-        return [row.inputs for row in islice(read_golden_rows(golden_set), _GOLDEN_ROWS)]
+        return [row.inputs for row in _first_rows(read_golden_rows(golden_set))]
     return []
+
+
+def _first_rows(rows: Iterable[GoldenRow]) -> Iterator[GoldenRow]:
+    """The first rows of a golden set, fewer if they are large; at least one."""
+    held = 0
+    for place, row in enumerate(islice(rows, _GOLDEN_ROWS)):
+        held += row.bytes
+        if place and held > _GOLDEN_BYTES:
+            break
+        yield row
 
 
 def _checked_pipeline(version: Version) -> Pipeline | None:

@@ -15,6 +15,7 @@ from registry.intake.examples.models import ConformanceExample, GoldenSet
 from registry.intake.examples.selectors import golden_rows_numbered
 from registry.kit.actors import in_scope
 from registry.kit.admin.theme import actor
+from registry.kit.compute_lock import compute_lock
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -55,7 +56,8 @@ def _picture_response(picture: Any, name: str) -> HttpResponse:
     if not isinstance(picture, str):
         raise Http404
     try:
-        small = make_thumbnail(picture)
+        with compute_lock.released():  # other pages go on
+            small = make_thumbnail(picture)
     except InvalidItem as error:
         return HttpResponse(
             str(error), status=422, content_type="text/plain; charset=utf-8", headers=_HEADERS

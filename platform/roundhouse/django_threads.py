@@ -1,6 +1,7 @@
 """Django behind the event loop. It gets whole requests, runs in a few threads, and answers with bytes or a file."""
 
 import io
+import re
 import sys
 from functools import partial
 from itertools import chain
@@ -16,12 +17,17 @@ from django.http import FileResponse, HttpResponseBase
 from inference.errors import BadBody, LengthRequired
 from inference.serving.off_loop import WorkThreads
 from registry.access import keys
+from registry.console.golden_set import MAX_PAGE_ZIP_BYTES
 from registry.errors import BodyTooLarge, NotAuthenticated
 from registry.intake.examples.rows import MAX_SET_BYTES
 from roundhouse.rsgi import MAX_PIECE_BYTES, SMALL_BYTES, FilePart, HeaderList, Visit, WebResponse
 from roundhouse.spool import Spool, SpooledBody
 
-MAX_BODY_BYTES = max(settings.PREDICT_BINARY_BYTES, settings.PREDICT_JSON_BYTES, MAX_SET_BYTES)
+_FORM_FIELDS = 2**20  # beside the file in a form
+MAX_BODY_BYTES = max(
+    settings.PREDICT_BINARY_BYTES, settings.PREDICT_JSON_BYTES, MAX_PAGE_ZIP_BYTES + _FORM_FIELDS
+)
+_LARGER_BODIES = ((re.compile(r"/api/v1/models/[^/]+/golden-set"), MAX_SET_BYTES),)
 _WRITE_BYTES = 1 << 20
 _MAX_WAITING, _WAIT_S = 256, 10.0
 
@@ -147,11 +153,15 @@ def _length(visit: Visit) -> int:
     length = headers.get("CONTENT_LENGTH") or "0"
     if not (length.isascii() and length.isdigit() and len(length) < 20):
         raise BadBody("The Content-Length is not a number.")
-    if int(length) > MAX_BODY_BYTES:
-        raise BodyTooLarge(
-            f"The body has {int(length):,} bytes; at most {MAX_BODY_BYTES:,} are accepted here."
-        )
+    most = max_body_bytes(visit.scope.path)
+    if int(length) > most:
+        raise BodyTooLarge(f"The body has {int(length):,} bytes; at most {most:,} are accepted here.")
     return int(length)
+
+
+def max_body_bytes(path: str) -> int:
+    """How large a body may be at an address."""
+    return next((most for pattern, most in _LARGER_BODIES if pattern.fullmatch(path)), MAX_BODY_BYTES)
 
 
 def _check_authenticated(visit: Visit) -> None:

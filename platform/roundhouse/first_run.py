@@ -25,9 +25,13 @@ from registry.access.services import (
     issue_key,
     set_password,
 )
+from registry.catalogue.artifacts import read_chunks
 from registry.catalogue.models import Model
 from registry.catalogue.services import create_model
 from registry.catalogue.task_kinds import TENSOR
+from registry.intake.examples.golden_files import rows_in
+from registry.intake.examples.selectors import current_golden_set
+from registry.intake.examples.services import put_golden_set
 from registry.kit.actors import Actor
 from registry.traffic.models import Split
 from registry.traffic.services import set_approval_rule
@@ -163,6 +167,7 @@ def _import_examples(by: Actor) -> None:
         ).exists():  # an earlier first run may have been interrupted
             about = json.loads((file.parent / "about.json").read_text())
             model = _create_example(slug, about, by)
+            _put_golden_set(model, file.with_name("golden.zip"), about, by)
             import_version(
                 slug=slug,
                 task_config=about.get("task_config"),
@@ -179,6 +184,22 @@ def _import_examples(by: Actor) -> None:
                     reason="an example of a Model that needs a second person's approval",
                     by=by,
                 )
+
+
+def _put_golden_set(model: Model, path: Path, about: dict[str, Any], by: Actor) -> None:
+    """Give the Model the golden set of its example, if there is one."""
+    if "golden_metric" not in about or current_golden_set(model) is not None:
+        return
+    with path.open("rb") as file:
+        put_golden_set(
+            model=model,
+            lines=rows_in(read_chunks(file), has_pictures=True),
+            metric=about["golden_metric"],
+            floor=None,
+            margin=None,
+            reason="pictures that the example was not trained on",
+            by=by,
+        )
 
 
 def _files_beside(file: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """A zip of pictures: each file in it is a row, in the order of the zip's directory. `image`: its bytes; `name`: its path.
 
 Files are unpacked one at a time, in memory; nothing is ever written under an entry's name. A chunk is a part of the directory,
-so a worker reads no more of the zip than its own rows. Folders, hidden files and what macOS adds are not rows. Links and
+so a worker reads no more of the zip than its own rows. Folders, hidden files and what file managers add are not rows. Links and
 encrypted files are bad rows, like anything else that cannot be read.
 """
 
@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import IO, Any
 
 from inference.rows.batches import Array, ArrayValues, BadRow, RowWindow
@@ -19,6 +19,7 @@ from inference.rows.contract import Contract, Missing, RowError
 from inference.rows.errors import BadFile, NoPreview, RowFileTooLarge
 from inference.rows.files import ENTRY_NAME, RowLimits
 from inference.rows.layout import FileColumns, Layout
+from registry.kit.zip_names import is_left_out
 
 IMAGE = "image"
 _END, _ENTRY, _LOCAL = b"PK\5\6", b"PK\1\2", b"PK\3\4"
@@ -48,12 +49,8 @@ class ZipEntry:
 
     @property
     def is_row(self) -> bool:
-        if self.name.endswith("/") or self.attributes & _DOS_FOLDER or self._kind == stat.S_IFDIR:
-            return False
-        parts = self.name.split("/")
-        return not any(
-            part == "__MACOSX" or (part.startswith(".") and part not in {".", ".."}) for part in parts
-        )
+        is_folder = self.attributes & _DOS_FOLDER or self._kind == stat.S_IFDIR
+        return not is_folder and not is_left_out(self.name)
 
     @property
     def _kind(self) -> int:
@@ -149,8 +146,9 @@ class ZipFile:
         """All entries. Raises BadFile or RowFileTooLarge, before anything is unpacked."""
         self._file.seek(self._directory.at)
         records = self._file.read(self._directory.bytes)
-        entries = list(_entries(records, self._directory.at))
-        if len(entries) != self._directory.entries:
+        stated = self._directory.entries
+        entries = list(islice(_entries(records, self._directory.at), stated + 1))
+        if len(entries) != stated:
             raise BadFile(_DAMAGED)
         in_order = sorted(entries, key=lambda entry: entry.at)
         if any(one.least_end > other.at for one, other in pairwise(in_order)):

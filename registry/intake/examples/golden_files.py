@@ -5,8 +5,8 @@ without such a file, the folder that a picture is in is its label. Names are onl
 """
 
 import base64
+import codecs
 import csv
-import io
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any, NamedTuple
@@ -16,21 +16,28 @@ import orjson
 
 from registry.catalogue.artifacts import read_chunks
 from registry.errors import BodyTooLarge, Invalid
-from registry.intake.examples.rows import MAX_PICTURE_BYTES, MAX_ROWS, MAX_SET_BYTES, NamedLine, lines_of
+from registry.intake.examples.rows import (
+    MAX_LINE_BYTES,
+    MAX_PICTURE_BYTES,
+    MAX_SET_BYTES,
+    NamedLine,
+    lines_of,
+)
 from registry.intake.file_scan.errors import quote_name
 from registry.intake.file_scan.sent_files import (
+    ListLimits,
     SentFile,
     check_unpacked_size,
     entry_name,
-    is_left_out,
     open_archive,
 )
 from registry.intake.parts import existing_folder, room
+from registry.kit.zip_names import is_left_out
 
 ZIP_STARTS = b"PK"  # no line of JSON does
 MAX_ZIP_BYTES = MAX_SET_BYTES * 3 // 4  # in base64 they are a third more
+LIST_LIMITS = ListLimits(entries=50_000, bytes=12 * 2**20)
 _LABEL_FILES = ("labels.jsonl", "labels.csv")
-_NOT_PICTURES = {".ds_store", "thumbs.db"}  # what file managers leave in folders
 _CSV_COLUMNS = ["image", "label"]
 
 
@@ -76,7 +83,7 @@ def _save(pieces: Iterable[bytes], file: IO[bytes]) -> int:
 
 
 def _picture_rows(archive: SentFile) -> Iterator[NamedLine]:
-    with open_archive(archive) as source:
+    with open_archive(archive, LIST_LIMITS) as source:
         entries = _entries(source)
         check_unpacked_size(entries.values(), archive, MAX_SET_BYTES, "Send fewer or smaller pictures")
         label_file = _label_file(entries)
@@ -91,16 +98,12 @@ def _entries(source: ZipFile) -> dict[str, ZipInfo]:
     """The files in a zip by their names with folders."""
     entries: dict[str, ZipInfo] = {}
     for entry in source.infolist():
-        if is_left_out(entry) or _base_name(entry.filename).lower() in _NOT_PICTURES:
+        if is_left_out(entry.filename):
             continue
         name = entry_name(entry)
         if name in entries:
             raise Invalid(f"The zip has two files named {quote_name(name)}; include each once.")
         entries[name] = entry
-    if len(entries) > MAX_ROWS + 1:
-        raise Invalid(
-            f"A golden set may have at most {MAX_ROWS:,} pictures; the zip has {len(entries):,} files."
-        )
     return entries
 
 
@@ -130,7 +133,7 @@ def _read_labels(source: ZipFile, entry: ZipInfo) -> Iterator[_Label]:
 
 
 def _from_lines(file: IO[bytes], name: str) -> Iterator[_Label]:
-    for number, line in enumerate(lines_of(read_chunks(file)), start=1):
+    for number, line in enumerate(_lines(file, name), start=1):
         where = f"Line {number} of {name}"
         if not line.strip():
             continue
@@ -149,7 +152,8 @@ def _from_lines(file: IO[bytes], name: str) -> Iterator[_Label]:
 
 def _from_csv(file: IO[bytes], name: str) -> Iterator[_Label]:
     try:
-        lines = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), strict=True)
+        text = (line.decode() + "\n" for line in _lines(file, name))
+        lines = csv.reader(text, strict=True)
         if next(lines, None) != _CSV_COLUMNS:
             raise Invalid(f"The first line of {name} must be image,label.")
         for row in lines:
@@ -161,6 +165,14 @@ def _from_csv(file: IO[bytes], name: str) -> Iterator[_Label]:
         raise Invalid(f"Line {lines.line_num} of {name} is not valid CSV: {error}.") from None
     except UnicodeDecodeError:
         raise Invalid(f"{name} is not UTF-8 text.") from None
+
+
+def _lines(file: IO[bytes], name: str) -> Iterator[bytes]:
+    """Lines without their line endings, and without the mark that some programs put first."""
+    for number, line in enumerate(lines_of(read_chunks(file)), start=1):
+        if len(line) > MAX_LINE_BYTES:
+            raise Invalid(f"Line {number} of {name} is longer than {MAX_LINE_BYTES:,} bytes.")
+        yield line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
 
 
 def _labelled(

@@ -10,8 +10,9 @@ from registry.catalogue.models import CHAMPION, Alias, Model, Version
 from registry.errors import NotFound
 from registry.intake.examples.golden_results import GoldenGate, judge
 from registry.intake.examples.models import ConformanceExample, GoldenResult, GoldenSet
-from registry.intake.examples.rows import GoldenRow, read_rows
+from registry.intake.examples.rows import GoldenRow, read_rows, read_rows_numbered
 from registry.kit.actors import Actor, in_scope
+from registry.kit.compute_lock import compute_lock
 
 
 def examples_of(version: Version) -> list[ConformanceExample]:
@@ -36,9 +37,10 @@ def read_golden_rows(golden_set: GoldenSet) -> Iterator[GoldenRow]:
 
 
 def golden_rows_numbered(golden_set: GoldenSet, numbers: Collection[int]) -> dict[int, GoldenRow]:
-    """Rows by number; only these are parsed, and reading stops after the last."""
-    rows = read_rows(artifacts.path_of(golden_set.sha256), set(numbers))
-    return {row.number: row for row in rows}
+    """Rows by number. Only these are read, once it is known where the rows of the set are."""
+    with compute_lock.released():
+        rows = read_rows_numbered(artifacts.path_of(golden_set.sha256), numbers)
+        return {row.number: row for row in rows}
 
 
 def results_for(by: Actor) -> QuerySet[GoldenResult]:

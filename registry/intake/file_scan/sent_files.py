@@ -17,12 +17,12 @@ from typing import IO, NoReturn
 from registry.intake.file_scan.errors import ArchiveRefused, NotOnnx, Truncated, quote_name
 from registry.intake.file_scan.limits import DEFAULT, ScanLimits
 from registry.intake.file_scan.scan import HEAD_BYTES, TORCH, other_format
+from registry.kit.zip_names import is_left_out
 
 _PIECE = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC  # a pipe would block
 _ZIP_MAGIC = b"PK\x03\x04"
-_MAX_READ = 4 << 20  # in one call, including the list of entries
-_MAX_ENTRIES = 2_000
+_ENTRY = b"PK\x01\x02"
 # Weights hardly compress: above _RATIO_FROM bytes, an archive may not unpack to more than _RATIO times its size.
 _RATIO, _RATIO_FROM = 200, 64 << 20
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # others unpack without limits
@@ -114,11 +114,27 @@ def unpack(
         yield UnpackedModel(files.pop(name), tuple(files.values()))
 
 
+@dataclass(frozen=True, slots=True)
+class ListLimits:
+    """How long an archive's list of entries may be; all of it is held in memory."""
+
+    entries: int
+    bytes: int
+
+    def check(self, entries: int) -> None:
+        if entries > self.entries:
+            _refuse(f"The archive has more than {self.entries:,} entries; send fewer files")
+
+
+_OF_MODELS = ListLimits(entries=2_000, bytes=4 << 20)
+
+
 @contextmanager
-def open_archive(archive: SentFile) -> Iterator[zipfile.ZipFile]:
-    """Read a zip in small pieces; raise ArchiveRefused where it is damaged."""
+def open_archive(archive: SentFile, limits: ListLimits = _OF_MODELS) -> Iterator[zipfile.ZipFile]:
+    """Read a zip in small pieces; raise ArchiveRefused where it is damaged, or its list of entries too long."""
     try:
-        with zipfile.ZipFile(_ArchiveReader(archive)) as source:
+        with zipfile.ZipFile(_ArchiveReader(archive, limits)) as source:
+            limits.check(len(source.infolist()))
             yield source
     except _ZIP_ERRORS:
         raise ArchiveRefused(
@@ -127,10 +143,10 @@ def open_archive(archive: SentFile) -> Iterator[zipfile.ZipFile]:
 
 
 class _ArchiveReader(io.RawIOBase):
-    """Reads an archive in small pieces."""
+    """Reads an archive in small pieces. Only its list of entries is read in one call, however long it is."""
 
-    def __init__(self, archive: SentFile) -> None:
-        self._archive, self._at = archive, 0
+    def __init__(self, archive: SentFile, limits: ListLimits) -> None:
+        self._archive, self._limits, self._at = archive, limits, 0
 
     def seekable(self) -> bool:
         return True
@@ -151,9 +167,14 @@ class _ArchiveReader(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         left = max(0, self._archive.size - self._at)
         count = left if size is None or size < 0 else min(size, left)
-        if count > _MAX_READ:
-            raise ValueError("too much in one call")
+        if count > self._limits.bytes:
+            _refuse(
+                f"The archive is damaged, or its list of entries has more than {self._limits.bytes:,} bytes; "
+                "send fewer files, or shorten their names"
+            )
         content = b"".join(self._archive.read(self._at, count))
+        if count > _PIECE:
+            self._limits.check(content.count(_ENTRY))
         self._at += count
         return content
 
@@ -163,15 +184,11 @@ def _checked_entries(
 ) -> dict[str, zipfile.ZipInfo]:
     """The files in the archive, by their names without folders."""
     entries = source.infolist()
-    if len(entries) > _MAX_ENTRIES:
-        _refuse(
-            f"The archive has more than {_MAX_ENTRIES:,} entries; include only the model and the files that it needs"
-        )
     if any(_base_name(entry.filename) == "data.pkl" for entry in entries):
         raise NotOnnx(f"The file {TORCH}.")
     checked: dict[str, zipfile.ZipInfo] = {}
     for entry in entries:
-        if is_left_out(entry):
+        if is_left_out(entry.filename):
             continue
         name = _base_name(entry_name(entry))
         if name in checked:
@@ -199,11 +216,6 @@ def check_unpacked_size(
         _refuse(
             f"The archive unpacks to {claimed:,} bytes, more than {_RATIO} times its own size; send the files themselves"
         )
-
-
-def is_left_out(entry: zipfile.ZipInfo) -> bool:
-    """Whether it is a folder, or something that a Mac adds."""
-    return entry.is_dir() or entry.filename.startswith("__MACOSX/")
 
 
 def entry_name(entry: zipfile.ZipInfo) -> str:

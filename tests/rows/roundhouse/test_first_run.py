@@ -1,13 +1,16 @@
 import json
 import re
+import shutil
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.urls import reverse
 
 from registry.access import keys
 from registry.access.models import ApiKey
+from registry.intake.examples.models import GoldenResult, GoldenSet
 from registry.record.models import AuditRecord
 from roundhouse import first_run
 
@@ -109,3 +112,23 @@ def test_an_examples_other_files_come_with_its_model(monkeypatch, tmp_path):
     first_run.prepare_demo()
 
     assert [path.name for path in sent[0]["data"]] == ["config.json", "tokenizer.json"]
+
+
+def test_examples_of_pictures_are_measured_on_their_golden_sets_which_pages_show(
+    client, monkeypatch, tmp_path
+):
+    for slug in ("figures", "shapes"):
+        shutil.copytree(first_run.EXAMPLES / slug, tmp_path / "examples" / slug)
+    monkeypatch.setattr(first_run, "EXAMPLES", tmp_path / "examples")
+
+    first_run.prepare_demo()
+    first_run.prepare_demo()
+
+    results = {
+        row.version.model.slug: (row.golden_set.metric, row.value) for row in GoldenResult.objects.all()
+    }
+    assert results == {"figures": ("accuracy", 1.0), "shapes": ("map50", pytest.approx(1, abs=0.1))}
+    assert GoldenSet.objects.count() == 2
+    client.force_login(User.objects.get(username="operator"))
+    for golden_set in GoldenSet.objects.all():
+        assert client.get(reverse("golden-picture", args=[golden_set.pk, 12])).status_code == 200

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from inference.checks import average_precision
+from inference.checks import average_precision, proofs
 from inference.checks.runner import run_checks
 from inference.checks.steps import golden
 from inference.checks.trial import Trial
@@ -147,6 +147,16 @@ def test_a_picture_that_the_version_refuses_is_named(tmp_path):
 
     assert (line.code, line.facts["row"]) == ("row_unfit", 4)
     assert "iVBOR" not in line.reason
+
+
+@pytest.mark.parametrize(("most", "known"), [(0.1, 1), (2.5, 2), (100, 3)], ids=["none fits", "two", "all"])
+def test_few_large_pictures_are_held_for_the_proof(tmp_path, monkeypatch, most, known):
+    row = len(in_base64(RED)) + 40
+    monkeypatch.setattr(proofs, "_GOLDEN_BYTES", most * row)
+
+    examples = proofs.known_inputs(colours(tmp_path)).examples
+
+    assert [one["image"] for one in examples] == [in_base64(picture) for picture, _ in LABELLED][:known]
 
 
 def again(version):

@@ -10,9 +10,13 @@ from django.urls import reverse
 from PIL import Image
 from playwright.sync_api import Error
 
+from inference.pipelines.thumbnails import make_thumbnail
+from inference.try_it import picture_views
+from registry.access.models import ObjectScope
 from registry.access.roles import Role
 from registry.intake.checklist.services import end_line, end_run, start_line, start_run
 from registry.intake.examples.services import add_examples
+from registry.kit.compute_lock import compute_lock
 from tests.support.browser import open_page
 from tests.support.factories import (
     SIGNATURE,
@@ -87,8 +91,35 @@ def test_what_is_not_there(client, viewer):
     assert client.post(of_row(golden_set)).status_code in {403, 405}
 
 
-def test_who_may_not_see_the_model_sees_no_picture(client):
+def test_who_may_not_see_the_model_sees_no_picture(client, viewer):
+    golden_set, version = a_set(RED), an_example({"image": in_base64(RED)}, "examples")
+    scope = ObjectScope.objects.create(user=viewer)
+    scope.models.add(a_model("elsewhere"))
+
+    assert client.get(of_row(golden_set)).status_code == 404
+    assert client.get(of_example(version)).status_code == 404
+
+    scope.models.add(golden_set.model, version.model)
+    assert client.get(of_row(golden_set)).status_code == 200
+    assert client.get(of_example(version)).status_code == 200
+
+
+def test_who_is_not_logged_in_sees_no_picture(client):
     assert client.get(of_row(a_set(RED))).status_code == 302  # to the login
+
+
+def test_other_pages_go_on_while_a_picture_is_made(client, viewer, monkeypatch):
+    golden_set, held = a_set(RED), []
+
+    def make(picture):
+        held.append(compute_lock.is_mine)
+        return make_thumbnail(picture)
+
+    monkeypatch.setattr(picture_views, "make_thumbnail", make)
+    with compute_lock.held():
+        assert client.get(of_row(golden_set)).status_code == 200
+
+    assert held == [False]
 
 
 @pytest.mark.parametrize("inputs", [in_base64(RED), [in_base64(RED)]], ids=["one", "list"])

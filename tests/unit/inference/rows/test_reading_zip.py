@@ -59,7 +59,16 @@ class TestRows:
         assert rows_of(batches) == [1, 2, 3]
 
     def test_folders_and_hidden_files_are_no_rows(self):
-        names = ["p/", "__MACOSX/p/._a.png", ".DS_Store", "p/.DS_Store", ".git/a.png", "p/a.png", "p/.b.png"]
+        names = [
+            "p/",
+            "__MACOSX/p/._a.png",
+            ".DS_Store",
+            "p/.DS_Store",
+            ".git/a.png",
+            "p/a.png",
+            "p/.b.png",
+            "p/Thumbs.db",
+        ]
 
         assert ids_of(read(zipped(dict.fromkeys(names, b"")))) == ["p/a.png"]
 
@@ -233,6 +242,18 @@ class TestHarm:
         assert ids_of(batches) == ["b.png"]
         assert [row for row, _ in bad_of(batches)] == [1]
         assert memory() < 100 * 2**20
+
+    def test_reading_stops_after_the_number_of_entries_that_the_end_states(self, memory):
+        """A directory of 32 MiB may hold 700,000 records, each an object in memory."""
+        at, record, more = SMALL.index(b"PK\5\6"), b"PK\1\2" + bytes(42), 20_000
+        stated = struct.unpack_from("<I", SMALL, at + 12)[0]
+        length = struct.pack("<I", stated + more * len(record))
+        data = SMALL[:at] + record * more + SMALL[at : at + 12] + length + SMALL[at + 16 :]
+
+        with pytest.raises(BadFile, match="damaged"):
+            list(plan(io.BytesIO(data), FileFormat.ZIP, 10))
+
+        assert memory() < 5 * len(data)
 
     @pytest.mark.parametrize("name", ["../../../tmp/x.png", "/etc/cron.d/x.png", "C:\\x.png", "a\0.png"])
     def test_a_name_is_a_name_and_never_a_path(self, name, memory):

@@ -4,6 +4,7 @@ import base64
 import json
 import stat
 import struct
+import tracemalloc
 import zipfile
 
 import pytest
@@ -17,6 +18,7 @@ from registry.errors import BodyTooLarge, Invalid
 from registry.intake.examples import golden_files
 from registry.intake.examples.models import GoldenSet
 from registry.intake.examples.rows import MAX_PICTURE_BYTES
+from registry.intake.file_scan.sent_files import ListLimits
 from registry.record.models import AuditRecord
 from tests.support.factories import a_model
 from tests.support.picture_files import png_with_nonsense
@@ -48,7 +50,8 @@ def put(api, model, content, metric="accuracy"):
         (("labels.csv", "image,label\r\na.png,red\r\nb.jpg,green\r\n"), *PICTURES),
         (("red/a.png", RED), ("green/b.jpg", GREEN)),
         (("set/labels.jsonl", LINES), *((f"set/{name}", content) for name, content in PICTURES)),
-        (("set/", b""), ("set/red/a.png", RED), ("set/green/b.jpg", GREEN), ("set/red/.DS_Store", b"x"), ("__MACOSX/a", b"")),
+        (("set/", b""), ("set/red/a.png", RED), ("set/green/b.jpg", GREEN), ("set/red/.DS_Store", b"x"), ("__MACOSX/a", b""),
+         ("set/red/._a.png", b"x"), ("set/Thumbs.db", b"x")),
     ],
     ids=["lines", "csv", "folders", "lines in a folder", "folders in a folder"],
 )  # fmt: skip
@@ -124,13 +127,58 @@ def test_what_is_refused_and_what_it_says(content, said):
 
 @pytest.mark.parametrize(
     ("name", "value", "error"),
-    [("MAX_ROWS", 0, Invalid), ("MAX_ZIP_BYTES", 100, BodyTooLarge), ("MAX_SET_BYTES", 100, Invalid)],
+    [
+        ("LIST_LIMITS", ListLimits(entries=1, bytes=1_000), Invalid),
+        ("MAX_ZIP_BYTES", 100, BodyTooLarge),
+        ("MAX_SET_BYTES", 100, Invalid),
+    ],
 )
 def test_limits(monkeypatch, name, value, error):
     monkeypatch.setattr(golden_files, name, value)
 
     with pytest.raises(error):
         rows_of(a_zip(("red/a.png", RED), ("red/b.png", RED)))
+
+
+def test_the_list_of_entries_has_room_for_long_names():
+    names = [f"red/{number:06}".ljust(150, "x") + ".png" for number in range(30_000)]
+    sent = a_zip(*((name, b"x") for name in names))
+    assert len(sent) > 2 * 30_000 * 150
+
+    assert len(list(golden_files.rows_in([sent], has_pictures=True))) == 30_000
+
+
+def test_more_entries_than_may_be_held_are_refused_before_they_are_parsed(monkeypatch):
+    sent = a_zip(*((f"red/{number}.png", b"x") for number in range(30_000)))
+    monkeypatch.setattr(golden_files, "LIST_LIMITS", ListLimits(entries=20_000, bytes=12 << 20))
+    monkeypatch.setattr(zipfile, "ZipInfo", None)
+
+    with pytest.raises(Invalid, match="more than 20,000 entries"):
+        rows_of(sent)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("labels.csv", "image,label"), ("labels.jsonl", LINES.split("\n")[0])]
+)
+def test_a_line_of_labels_without_an_end_is_not_held(name, first):
+    sent = a_zip((name, f"{first}\n{'x' * (40 << 20)}"), *PICTURES)
+    tracemalloc.start()
+
+    with pytest.raises(Invalid, match=f"Line 2 of {name} is longer"):
+        rows_of(sent, 1 << 20)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 << 20
+
+
+def test_labels_may_start_with_a_mark_of_their_encoding():
+    for name, labels in (
+        ("labels.csv", "image,label\na.png,red"),
+        ("labels.jsonl", label_lines(("a.png", "red"))),
+    ):
+        (row,) = rows_of(a_zip((name, "\ufeff" + labels), PICTURES[0]))
+        assert row["label"] == "red"
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked():

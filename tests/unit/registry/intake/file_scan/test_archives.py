@@ -58,9 +58,14 @@ def test_a_model_and_its_weights_come_out(unpack, method):
     assert unpack(content) == {"model.onnx": MODEL, "w.bin": DATA, "v.bin": DATA * 9}
 
 
-def test_folders_are_labels_and_what_a_mac_adds_is_left_out(unpack):
+def test_folders_are_labels_and_what_file_managers_add_is_left_out(unpack):
     content = archive_of(
-        ("demo/", b""), ("demo/model.onnx", MODEL), ("demo/w.bin", DATA), ("__MACOSX/demo/._model.onnx", b"x")
+        ("demo/", b""),
+        ("demo/model.onnx", MODEL),
+        ("demo/w.bin", DATA),
+        ("__MACOSX/demo/._model.onnx", b"x"),
+        ("demo/._model.onnx", b"x"),
+        ("demo/Thumbs.db", b"x"),
     )
 
     assert unpack(content) == {"model.onnx": MODEL, "w.bin": DATA}
