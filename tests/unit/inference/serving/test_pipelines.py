@@ -2,16 +2,18 @@
 
 import asyncio
 import threading
+import time
 
 import numpy as np
 import pytest
 
-from inference.engine.errors import Overloaded
+from inference.engine.errors import DeadlineExceeded, Overloaded
 from inference.engine.loop import complete
 from inference.engine.requests import EngineAnswer
 from inference.pipelines.entities import Entities
 from inference.pipelines.text_classification import TextClassification
 from inference.serving import pipelines
+from inference.serving.fetching import NO_END, RequestEnd
 from inference.serving.pipelines import (
     _GROUPS_AT_ONCE,
     _LOOP_CHARACTERS,
@@ -52,8 +54,10 @@ class Notes:
         )
         return EngineAnswer({"logits": np.zeros(shape, np.float32)}, rows, 0.0, 0.0, False)
 
-    def answer(self, body, most_rows=64):
-        return answer_items(self.pipeline, body, self.run, most_rows=most_rows, hold=self.held.append)
+    def answer(self, body, most_rows=64, end=NO_END):
+        return answer_items(
+            self.pipeline, body, self.run, most_rows=most_rows, hold=self.held.append, end=end
+        )
 
 
 @pytest.fixture
@@ -93,12 +97,22 @@ def test_long_and_many_texts_are_read_and_answered_in_a_thread(kind, body, is_on
     assert notes.threads.keys() == {"encode", "prepare", "decode"}
 
 
+@pytest.mark.parametrize("text", [SHORT, LONG])
+def test_nothing_is_read_once_the_request_has_ended(tone, text):
+    with pytest.raises(DeadlineExceeded):
+        asyncio.run(tone.answer({"text": text}, end=RequestEnd(time.monotonic())))
+
+    assert tone.threads == {}
+
+
 def _on_loop(notes, body):
     """The steps that are done on the loop, if callers send tensors."""
 
     async def ask():
         items = {"text": np.array([body["text"]], object)}
-        asked = ItemTensorRequest(notes.pipeline, notes.pipeline.items, items, None, notes.held.append)
+        asked = ItemTensorRequest(
+            notes.pipeline, notes.pipeline.items, items, None, notes.held.append, NO_END
+        )
         return await asked.answer(notes.run, lambda: 64)
 
     asyncio.run(ask())
@@ -166,7 +180,7 @@ class TestRunsOfOneRequest:
                     await asyncio.sleep(0.001)
                     if mine == self.fails_at:
                         raise Overloaded
-                    await asyncio.sleep(0.001)
+                    await (asyncio.Event().wait() if self.fails_at else asyncio.sleep(0.001))
                     self.ended += 1
                     return await tone.run(tensors, outputs)
                 finally:
