@@ -20,14 +20,14 @@ class Cancellation:
 
     def __init__(self) -> None:
         self.is_cancelled = False
-        self._withdraw: Callable[[], None] | None = None
+        self._withdraw: Callable[[], object] | None = None
 
     def cancel(self) -> None:
         self.is_cancelled = True
         if self._withdraw is not None:
             self._withdraw()
 
-    def bind(self, withdraw: Callable[[], None]) -> None:
+    def bind(self, withdraw: Callable[[], object]) -> None:
         # Each side writes its own field before it reads the other's, so at least one of them sees both.
         self._withdraw = withdraw
         if self.is_cancelled:

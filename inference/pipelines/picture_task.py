@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from PIL import Image
 
-from inference.pipelines.pictures import MAX_PICTURES, Picture, PictureInputs
+from inference.pipelines.pictures import MAX_BYTES, MAX_PICTURES, Picture, PictureInputs
 from inference.pipelines.pipeline import Config, Files, ItemPipeline, RowGroup, item_list
 from inference.tensors.arrays import Tensors
 from inference.tensors.signature import Signature, TensorSpec
@@ -28,13 +28,13 @@ class PictureTask(ItemPipeline[C], Generic[C]):
         TensorSpec("image_url", "BYTES", (None,)),
         TensorSpec("image", "UINT8", (None, None, None, 3)),
     )
-    most_items = MAX_PICTURES
+    most_items, most_item_bytes = MAX_PICTURES, MAX_BYTES
     reads_files = True
 
     def __init__(self, config: Config, files: Files, signature: Signature, pictures: PictureInputs) -> None:
         super().__init__(config, files, signature)
         self.pictures, self.most_items = pictures, pictures.max_pictures
-        self.row_bytes = pictures.row_bytes
+        self.most_item_bytes, self.row_bytes = pictures.limits.max_bytes, pictures.row_bytes
         self.input_bytes = pictures.row_bytes * pictures.input.dtype.itemsize
 
     @staticmethod

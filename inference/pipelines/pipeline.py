@@ -176,6 +176,7 @@ class ItemPipeline(Pipeline, Generic[C]):
     one: ClassVar[str]  # the field of a request with one item
     several: ClassVar[str]  # the field of a request with a list of items
     most_items: int  # of a request
+    most_item_bytes: int = 0  # of one that is fetched from its URL
     options: ClassVar[Mapping[str, type]] = {}  # the other fields, and what their values are
     address: ClassVar[str] = (
         ""  # the field of a request with an item's URL; `address` + "s" of one with several

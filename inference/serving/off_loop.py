@@ -19,10 +19,20 @@ class WorkThreads:
     """A bounded number of threads with a bounded queue. Work that has waited too long is refused."""
 
     def __init__(
-        self, name: str, threads: int, *, most_waiting: int, wait_s: float, takes_turns: bool = True
+        self,
+        name: str,
+        threads: int,
+        *,
+        most_waiting: int,
+        wait_s: float,
+        takes_turns: bool = True,
+        is_seen_through: bool = False,
     ) -> None:
-        """`takes_turns`: whether to take turns with the threads that serve pages; not needed for work that uses little CPU."""
-        self._takes_turns = takes_turns
+        """`takes_turns`: whether to take turns with the threads that serve pages; not needed for work that uses little CPU.
+
+        `is_seen_through`: a caller who is cancelled waits for work that has begun, so that it does not outlive its request.
+        """
+        self._takes_turns, self._is_seen_through = takes_turns, is_seen_through
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._threads, self._most, self._wait_s = threads, threads + most_waiting, wait_s
         self._inside = 0  # used on the loop only
@@ -39,8 +49,10 @@ class WorkThreads:
         try:
             return await asyncio.wrap_future(job, loop=loop)
         except asyncio.CancelledError:
-            if job.cancelled():
+            if job.cancelled() and not _is_leaving():
                 raise self._busy() from None
+            if self._is_seen_through:
+                await asyncio.gather(asyncio.wrap_future(job, loop=loop), return_exceptions=True)
             raise
         finally:
             timer.cancel()
@@ -57,6 +69,12 @@ class WorkThreads:
         return Overloaded(
             f"All {self._threads} threads that this process has for such work are busy; try again in a second."
         )
+
+
+def _is_leaving() -> bool:
+    """Whether the running task was cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _in_thread(work: Callable[[], T], takes_turns: bool) -> T:
@@ -76,7 +94,9 @@ _DECODED_AT_ONCE = max(2, min(8, os.cpu_count() or 1))
 _decoding_threads = WorkThreads("decoding", _DECODED_AT_ONCE, most_waiting=512, wait_s=5.0, takes_turns=False)
 _decoding_slots = threading.BoundedSemaphore(_DECODED_AT_ONCE)
 # They wait for other hosts most of the time.
-_fetching_threads = WorkThreads("fetching", 8, most_waiting=256, wait_s=5.0, takes_turns=False)
+_fetching_threads = WorkThreads(
+    "fetching", 8, most_waiting=256, wait_s=5.0, takes_turns=False, is_seen_through=True
+)
 
 
 def on_loop() -> bool:

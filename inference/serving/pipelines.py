@@ -20,7 +20,7 @@ from inference.errors import WrongTask
 from inference.pipelines.errors import BadTaskConfig, InvalidItem
 from inference.pipelines.pipeline import Encoded, ItemPipeline, Pipeline, RowGroup, rows_of
 from inference.serving.calls import Call, Inputs, Items
-from inference.serving.fetching import Hold, with_fetched
+from inference.serving.fetching import NO_END, Hold, RequestEnd, with_fetched
 from inference.serving.off_loop import decoding_off_loop, off_loop, on_loop
 from inference.tensors.arrays import Tensors, byte_size
 from inference.tensors.prepare import check_outputs, prepare
@@ -141,16 +141,21 @@ class TensorRequest:
 class ItemRequest:
     """A request about items, in words or as tensors."""
 
-    def __init__(self, pipeline: ItemPipeline[Any], body: Mapping[str, Any], hold: Hold) -> None:
-        self._pipeline, self._body, self._hold = pipeline, body, hold
+    def __init__(
+        self, pipeline: ItemPipeline[Any], body: Mapping[str, Any], hold: Hold, end: RequestEnd
+    ) -> None:
+        self._pipeline, self._body, self._hold, self._end = pipeline, body, hold, end
 
     async def answer(self, run: Run, most_rows: Callable[[], int]) -> Answered:
-        return await answer_items(self._pipeline, self._body, run, most_rows=most_rows(), hold=self._hold)
+        return await answer_items(
+            self._pipeline, self._body, run, most_rows=most_rows(), hold=self._hold, end=self._end
+        )
 
     def model_inputs(self, most_rows: int) -> tuple[Signature, Inputs, int]:
         """The model's signature, the inputs of the request's first run, and how many runs it becomes."""
-        body = complete(with_fetched(self._pipeline, self._body, self._hold))
+        body = complete(with_fetched(self._pipeline, self._body, self._hold, self._end))
         self._hold(_bytes_of_rows(self._pipeline, body))
+        self._end.left_s()
         groups = _groups(self._pipeline.encode(body), most_rows)
         return self._pipeline.signature, self._pipeline.prepare(groups[0].tensors), len(groups)
 
@@ -165,11 +170,12 @@ class ItemTensorRequest(ItemRequest):
         inputs: Inputs,
         outputs: Sequence[str] | None,
         hold: Hold,
+        end: RequestEnd,
     ) -> None:
         """`signature`: the one of the pipeline's that the inputs are for."""
         check_outputs(signature, outputs)
         self._outputs = outputs
-        super().__init__(pipeline, pipeline.body_of(prepare(signature, _items_of(inputs))), hold)
+        super().__init__(pipeline, pipeline.body_of(prepare(signature, _items_of(inputs))), hold, end)
 
     async def answer(self, run: Run, most_rows: Callable[[], int]) -> Answered:
         answered = await super().answer(run, most_rows)
@@ -180,19 +186,20 @@ class ItemTensorRequest(ItemRequest):
         return answered
 
 
-def read_request(call: Call, pipeline: Pipeline) -> TensorRequest | ItemRequest:
+def read_request(call: Call, pipeline: Pipeline, ends_at: float) -> TensorRequest | ItemRequest:
     """What a call asks of a version. Raises an error if the version does not answer such requests."""
+    end = RequestEnd(ends_at, call.request.cancellation)
     if call.task not in {None, pipeline.task}:
         raise _wrong_task(call, pipeline)
     if isinstance(call.inputs, Items):
-        return ItemRequest(_for_items(pipeline, call.inputs.body), call.inputs.body, call.hold)
+        return ItemRequest(_for_items(pipeline, call.inputs.body), call.inputs.body, call.hold, end)
     inputs = call.inputs(pipeline.callers_signature) if callable(call.inputs) else call.inputs
     if not isinstance(pipeline, ItemPipeline):
         return TensorRequest(pipeline.signature, inputs, call.outputs)
     signature = pipeline.signature_for(inputs)
     if signature is None:  # the caller does the pre-processing
         return TensorRequest(pipeline.signature, inputs, call.outputs)
-    return ItemTensorRequest(pipeline, signature, inputs, call.outputs, call.hold)
+    return ItemTensorRequest(pipeline, signature, inputs, call.outputs, call.hold, end)
 
 
 def _wrong_task(call: Call, pipeline: Pipeline) -> WrongTask:
@@ -223,7 +230,13 @@ def _for_items(pipeline: Pipeline, body: Mapping[str, Any]) -> ItemPipeline[Any]
 
 
 async def answer_items(
-    pipeline: ItemPipeline[Any], body: Mapping[str, Any], run: Run, *, most_rows: int, hold: Hold
+    pipeline: ItemPipeline[Any],
+    body: Mapping[str, Any],
+    run: Run,
+    *,
+    most_rows: int,
+    hold: Hold,
+    end: RequestEnd = NO_END,
 ) -> Answered:
     """Answer a request in words: an answer for each item.
 
@@ -231,13 +244,14 @@ async def answer_items(
     in a thread, one after another. `hold` is told how much memory the rows take before they are made, and that of the
     model's outputs.
     """
-    body = await with_fetched(pipeline, body, hold)
+    body = await with_fetched(pipeline, body, hold, end)
     hold(_bytes_of_rows(pipeline, body))
     most_rows, at_once = _at_once(pipeline, most_rows)
     is_long = _is_long(pipeline, body)
     off = decoding_off_loop if pipeline.reads_files else partial(_do, is_long)
 
     def begin() -> tuple[Encoded[Any], list[RowGroup], Tensors]:
+        end.left_s()
         encoded = pipeline.encode(body)
         groups = _groups(encoded, most_rows)
         return encoded, groups, pipeline.prepare(groups[0].tensors)
@@ -251,11 +265,11 @@ async def answer_items(
     hold(sum(map(byte_size, outputs)))
     is_large = is_long or pipeline.is_slow_to_decode or sum(map(_elements, outputs)) > _LOOP_ELEMENTS
 
-    def end() -> tuple[list[Any], int]:
+    def finish() -> tuple[list[Any], int]:
         answers = pipeline.decode(rows_of(groups, outputs), encoded)
         return answers, len(orjson.dumps(answers, option=orjson.OPT_SERIALIZE_NUMPY))
 
-    answers, answers_bytes = await _do(is_large, end)
+    answers, answers_bytes = await _do(is_large, finish)
     return Answered({}, pipeline.items, answers=answers, answers_bytes=answers_bytes, is_large=is_large)
 
 

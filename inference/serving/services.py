@@ -62,7 +62,7 @@ async def predict(call: Call) -> Prediction:
     call.request.arm_key = ArmKey(route.model_id, route.split, arm, target.version_id)
     started = time.monotonic()
     pipeline = serving.known_pipeline(target) or await serving.pipeline(target, timeout_s=call.within_s)
-    asked = read_request(call, pipeline)
+    asked = read_request(call, pipeline, started + call.within_s)
 
     def run(inputs: Inputs, outputs: Sequence[str] | None) -> Awaitable[EngineAnswer]:
         request = EngineRequest(
@@ -97,8 +97,10 @@ def check(call: Call) -> CheckedCall:
     """Do everything that `predict` does except run the version; loads it if it is not in memory."""
     target, arm, _, _ = _choose(call)
     serving = runtime.started()
+    ends_at = time.monotonic() + call.within_s
     pipeline = complete(serving.pipeline(target, timeout_s=call.within_s))
-    signature, inputs, runs = read_request(call, pipeline).model_inputs(serving.executor.merged_rows(target))
+    asked = read_request(call, pipeline, ends_at)
+    signature, inputs, runs = asked.model_inputs(serving.executor.merged_rows(target))
     return CheckedCall(
         model=call.route.slug,
         version=target.number,

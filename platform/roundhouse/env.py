@@ -234,7 +234,8 @@ VARIABLES = (
              "Private hosts, or `host:port`, that webhooks and other fetches are allowed to reach."),
     Variable("ITEM_HOSTS", _item_hosts, "",
              "Hosts from which pictures are fetched that requests and jobs name by `image_url`: names, `*.example.org`, or `*` "
-             "for every public host. Empty: none. A private host must also be in `FETCH_ALLOWED_HOSTS`."),
+             "for every public host. Empty: none. A private host must be in `FETCH_ALLOWED_HOSTS` and be named here in full: "
+             "`*` and `*.example.org` match no host of that list."),
     Variable("SMTP_URL", _smtp, None,
              "Mail server for events: `smtp://user:password@host:25`, `smtp+tls://` for STARTTLS, `smtps://` for TLS.",
              is_secret=True),

@@ -4,30 +4,39 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from inference.pipelines.errors import ItemNotFetched
+from inference.pipelines.pipeline import ItemPipeline
 from inference.rows import RowBatch
 from inference.serving.fetching import fetch_item
+from registry.record.fetcher import AT_ONCE_PER_HOST
 
 _KEPT_BYTES = 32 * 2**20  # of what was fetched for a chunk, with the URLs
-_AHEAD = 8  # more are begun while these are waited for or answered
+_AHEAD, _AHEAD_BYTES = 8, 80 * 2**20  # at most so many are begun while the first is waited for or answered
 
 # Of all jobs of this process: as many as the fetcher allows for one host, so that none waits for another in vain.
-_threads = ThreadPoolExecutor(4, thread_name_prefix="job-fetching")
+_threads = ThreadPoolExecutor(AT_ONCE_PER_HOST, thread_name_prefix="job-fetching")
 
 Content = bytes | ItemNotFetched
+Patiently = Callable[[Callable[[], Content]], Content]  # calls again what found no room
 
 
 class FetchedItems:
-    """What the URLs of one chunk name. What was fetched last is kept, so that a URL in several rows is fetched once."""
+    """What the URLs of one chunk name. What was fetched last is kept, so that a URL in several rows is fetched once.
 
-    def __init__(self, address: str, item: str, note_progress: Callable[[], None]) -> None:
-        """`address`: the tensor with URLs; `item`: the one that takes what they name."""
-        self._address, self._item = address, item
-        self._note_progress = note_progress
+    A chunk has many URLs and no deadline, and goes on without those that give nothing. A request does not, so its fetches
+    (`serving.fetching`) are of another form.
+    """
+
+    def __init__(self, pipeline: ItemPipeline[Any], patiently: Patiently) -> None:
+        self._address, self._item = pipeline.address, pipeline.one
+        self._most_item_bytes = pipeline.most_item_bytes
+        self._patiently = patiently
         self._coming: dict[str, Future[bytes]] = {}
         self._kept: OrderedDict[str, Content] = OrderedDict()
         self._kept_bytes = 0
@@ -59,7 +68,7 @@ class FetchedItems:
 
     def _contents(self, urls: Sequence[str]) -> Iterator[Content]:
         coming = map(self._begin, urls)
-        ahead = deque(islice(coming, _AHEAD))
+        ahead = deque(islice(coming, max(1, min(_AHEAD, _AHEAD_BYTES // self._most_item_bytes))))
         try:
             while ahead:
                 yield self._content(ahead.popleft())
@@ -70,16 +79,21 @@ class FetchedItems:
 
     def _begin(self, url: str) -> str:
         if url not in self._kept and url not in self._coming:
-            self._coming[url] = _threads.submit(fetch_item, url, self._address)
+            self._coming[url] = _threads.submit(fetch_item, url, self._address, self._most_item_bytes)
         return url
 
     def _content(self, url: str) -> Content:
         if url not in self._kept:
-            self._begin(url)
-            self._keep(url, _result(self._coming.pop(url)))
-            self._note_progress()
+            self._keep(url, self._patiently(partial(self._fetch, url)))
         self._kept.move_to_end(url)
         return self._kept[url]
+
+    def _fetch(self, url: str) -> Content:
+        self._begin(url)
+        try:
+            return self._coming.pop(url).result()
+        except ItemNotFetched as error:
+            return error
 
     def _keep(self, url: str, content: Content) -> None:
         self._kept[url] = content
@@ -87,13 +101,6 @@ class FetchedItems:
         while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
             oldest, content = self._kept.popitem(last=False)
             self._kept_bytes -= len(oldest) + _size(content)
-
-
-def _result(future: Future[bytes]) -> Content:
-    try:
-        return future.result()
-    except ItemNotFetched as error:
-        return error
 
 
 def _size(content: Content) -> int:

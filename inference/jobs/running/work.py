@@ -154,7 +154,7 @@ class BulkPredictor:
             self.batch_rows = self._items.most_items  # the more, the fuller are the runs of each width
         self._fetched: FetchedItems | None = None
         if self._items is not None and signature.inputs[0].name == self._items.address:
-            self._fetched = FetchedItems(self._items.address, self._items.one, self._note_progress)
+            self._fetched = FetchedItems(self._items, self._patiently)
 
     def answer(self, batch: RowBatch) -> Iterator[tuple[RowBatch, Outputs]]:
         """Yield the batch with its outputs. If some rows cannot be run, yield parts, with those rows as bad."""
@@ -234,7 +234,7 @@ class BulkPredictor:
         return self._patiently(run)
 
     def _patiently(self, work: Callable[[], T]) -> T:
-        """Wait while the engine has no room."""
+        """Do the work. Wait while the engine, or the fetcher of items, has no room."""
         give_up_at = time.monotonic() + _PATIENCE_S
         while True:
             self._note_progress()
@@ -242,7 +242,7 @@ class BulkPredictor:
                 return work()
             except _RETRYABLE as error:
                 if time.monotonic() > give_up_at:
-                    raise ChunkFailed(f"No engine had room within {_PATIENCE_S:.0f} s: {error}") from error
+                    raise ChunkFailed(f"There was no room within {_PATIENCE_S:.0f} s: {error}") from error
             except VersionBroken as error:
                 raise ChunkFailed(str(error), ends_job=True) from error
             except (LoadFailed, ArtifactMissing) as error:

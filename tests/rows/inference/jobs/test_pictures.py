@@ -20,6 +20,7 @@ from inference.jobs.running import work as running
 from inference.pipelines import pictures
 from inference.serving import fetching, runtime
 from registry.access.keys import ring
+from registry.errors import FetcherBusy
 from registry.record.fetcher import Fetcher
 from tests.support.factories import a_key
 from tests.support.house import a_runner, ended, errors, order, results, work_off
@@ -348,12 +349,12 @@ class TestUrls:
 
     def test_four_are_fetched_at_once(self, colours, internet, monkeypatch):
         """Each waits until there are four."""
-        four = threading.Barrier(4, timeout=4)
+        four = threading.Barrier(4, timeout=60)  # in vain only if fewer are fetched
         fetch = job_fetching.fetch_item
 
-        def fetch_together(url, field):
+        def fetch_together(url, field, most_bytes):
             four.wait()
-            return fetch(url, field)
+            return fetch(url, field, most_bytes)
 
         monkeypatch.setattr(job_fetching, "fetch_item", fetch_together)
         urls = [at(f"red.png?{number}") for number in range(8)]
@@ -361,6 +362,22 @@ class TestUrls:
         job = from_file(colours, "image_url\n" + "\n".join(urls), Format.CSV)
 
         assert (job.failure, job.rows_done) == ("", 8)
+
+    def test_a_row_is_not_bad_because_the_fetcher_is_busy(self, colours, internet, monkeypatch):
+        fetcher = fetching.default_fetcher()
+        fetch, busy = fetcher.fetch, [FetcherBusy, FetcherBusy]
+
+        def fetch_when_free(url, **options):
+            if busy:
+                raise busy.pop()
+            return fetch(url, **options)
+
+        monkeypatch.setattr(fetcher, "fetch", fetch_when_free)
+
+        job = from_file(colours, f"image_url\n{at('red.png')}\n", Format.CSV, contract=SKIP)
+
+        assert (job.status, job.rows_done, job.rows_bad) == ("done", 1, 0)
+        assert busy == []
 
     def test_what_was_fetched_is_kept_up_to_a_limit(self, colours, internet, monkeypatch):
         monkeypatch.setattr(job_fetching, "_KEPT_BYTES", len(RED))

@@ -1,15 +1,19 @@
 """What URLs of a chunk name, without the network."""
 
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
+from inference.engine.errors import Overloaded
 from inference.jobs.running import fetching
 from inference.jobs.running.fetching import FetchedItems
 from inference.jobs.running.work import ClaimLost
 from inference.pipelines.errors import InvalidItem, ItemNotFetched
+from inference.pipelines.image_classification import ImageClassification
 from inference.rows import RowBatch, RowError
+from registry.record.fetcher import AT_ONCE_PER_HOST
 
 FIRST_BAD = (RowError(1, 1, "no text"),)
 
@@ -24,7 +28,7 @@ def fetched(monkeypatch):
     """The URLs that were fetched. Each names itself in capitals; one with a number, as many bytes; `no`, nothing."""
     seen = []
 
-    def fetch_item(url, field):
+    def fetch_item(url, field, most_bytes):
         seen.append(url)
         if url == "no":
             raise ItemNotFetched("It is not there.", field=field)
@@ -34,8 +38,18 @@ def fetched(monkeypatch):
     return seen
 
 
+def at_once(work):
+    return work()
+
+
+def items_of_a_chunk(patiently=at_once, most_item_bytes=2**20):
+    pipeline = ImageClassification.__new__(ImageClassification)
+    pipeline.most_item_bytes = most_item_bytes
+    return FetchedItems(pipeline, patiently)
+
+
 def parts(urls, most_bytes=100, items=None, bad=()):
-    items = items or FetchedItems("image_url", "image", lambda: None)
+    items = items or items_of_a_chunk()
     return list(items.parts(a_batch(urls, bad), most_bytes))
 
 
@@ -64,7 +78,7 @@ def test_without_any_item(fetched, urls, bad):
 
 
 def test_each_url_of_a_chunk_is_fetched_once_whatever_became_of_it(fetched):
-    items = FetchedItems("image_url", "image", lambda: None)
+    items = items_of_a_chunk()
 
     for urls in (["a", "no"], ["no", "a", "b"]):
         parts(urls, items=items)
@@ -75,24 +89,66 @@ def test_each_url_of_a_chunk_is_fetched_once_whatever_became_of_it(fetched):
 def test_a_chunk_that_was_lost_fetches_no_more(monkeypatch):
     started, may_end = [], threading.Event()
 
-    def fetch_item(url, field):
+    def fetch_item(url, field, most_bytes):
         started.append(url)
-        assert url == "0" or may_end.wait(10)
+        may_end.wait()
         return b""
 
-    def lose():
+    def lose(work):
         raise ClaimLost
 
     monkeypatch.setattr(fetching, "fetch_item", fetch_item)
-    items = FetchedItems("image_url", "image", lose)
 
     with pytest.raises(ClaimLost):
-        parts([str(number) for number in range(30)], items=items)
+        parts([str(number) for number in range(30)], items=items_of_a_chunk(lose))
     may_end.set()
-    fetching._threads.submit(int).result(10)  # comes after whatever was begun
+    fetching._threads.submit(int).result()  # comes after whatever was begun
 
-    assert started[0] == "0"
-    assert len(started) <= 1 + 4
+    assert len(started) <= AT_ONCE_PER_HOST
+
+
+def test_what_finds_no_room_is_fetched_again(monkeypatch):
+    seen = []
+
+    def fetch_item(url, field, most_bytes):
+        seen.append(url)
+        if seen.count(url) < 3:
+            raise Overloaded
+        return url.encode()
+
+    def patiently(work):
+        while True:
+            with suppress(Overloaded):
+                return work()
+
+    monkeypatch.setattr(fetching, "fetch_item", fetch_item)
+
+    (part,) = parts(["a", "b"], items=items_of_a_chunk(patiently))
+
+    assert (part.tensors["image"].tolist(), part.bad) == ([b"a", b"b"], ())
+    assert sorted(seen) == ["a"] * 3 + ["b"] * 3
+
+
+@pytest.mark.parametrize(("most_item_bytes", "ahead"), [(2**20, 8), (20 * 2**20, 4), (64 * 2**20, 1)])
+def test_few_are_begun_ahead_if_they_may_be_large(fetched, monkeypatch, most_item_bytes, ahead):
+    begun = []
+    items = items_of_a_chunk(most_item_bytes=most_item_bytes)
+    begin = items._begin
+
+    def noted(url):
+        begun.append(url)
+        return begin(url)
+
+    monkeypatch.setattr(items, "_begin", noted)
+
+    def lose(work):
+        raise ClaimLost
+
+    items._patiently = lose
+    with pytest.raises(ClaimLost):
+        parts([str(number) for number in range(30)], items=items)
+
+    assert len(begun) == ahead
 
 
 @pytest.mark.parametrize(

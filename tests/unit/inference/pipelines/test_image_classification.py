@@ -204,6 +204,10 @@ def test_what_changes_no_answer_does_not_change_the_hash(change):
     assert classifier().digest == classifier(**change).digest
 
 
+def test_as_many_bytes_are_fetched_from_a_url_as_the_version_accepts():
+    assert classifier(max_bytes=64 * 2**20).most_item_bytes == 64 * 2**20
+
+
 @pytest.mark.parametrize("datatype", ["FP32", "FP16", "UINT8"])
 @pytest.mark.parametrize("shape", [(None, 3, None, None), (1, 96, 128, 3)], ids=str)
 def test_examples_are_answered(shape, datatype):

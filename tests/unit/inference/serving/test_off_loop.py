@@ -37,8 +37,8 @@ class Held:
 def made():
     threads = []
 
-    def make(number=1, *, most_waiting=10, wait_s=WAIT_S):
-        threads.append(WorkThreads("test", number, most_waiting=most_waiting, wait_s=wait_s))
+    def make(number=1, *, most_waiting=10, wait_s=WAIT_S, **options):
+        threads.append(WorkThreads("test", number, most_waiting=most_waiting, wait_s=wait_s, **options))
         return threads[-1]
 
     yield make
@@ -175,6 +175,38 @@ def test_a_task_that_somebody_cancels_is_cancelled_and_not_refused(made, held):
         return await waiting
 
     asyncio.run(ask())
+
+
+def test_so_is_one_that_waits_for_a_thread(made, held):
+    async def ask():
+        threads = made(1)
+        first = asyncio.ensure_future(threads.run(held))
+        await held.has_begun()
+        waiting = asyncio.ensure_future(threads.run(lambda: None))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        held.release()
+        await first
+
+    asyncio.run(ask())
+
+
+def test_work_that_is_seen_through_does_not_outlive_its_caller(made, held):
+    async def ask():
+        caller = asyncio.ensure_future(made(1, is_seen_through=True).run(held))
+        await held.has_begun()
+        caller.cancel()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        left_early = caller.done()
+        held.release()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        return left_early
+
+    assert asyncio.run(ask()) is False
 
 
 class TestOffLoop:

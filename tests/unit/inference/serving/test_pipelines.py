@@ -2,17 +2,19 @@
 
 import asyncio
 import threading
+import time
 
 import numpy as np
 import pytest
 
-from inference.engine.errors import Overloaded
+from inference.engine.errors import DeadlineExceeded, Overloaded
 from inference.engine.loop import complete
 from inference.engine.requests import EngineAnswer
 from inference.pipelines.entities import Entities
 from inference.pipelines.object_detection import ObjectDetection
 from inference.pipelines.text_classification import TextClassification
 from inference.serving import off_loop, pipelines
+from inference.serving.fetching import NO_END, RequestEnd
 from inference.serving.pipelines import (
     _GROUPS_AT_ONCE,
     _LOOP_CHARACTERS,
@@ -54,8 +56,10 @@ class Notes:
         )
         return EngineAnswer({"logits": np.zeros(shape, np.float32)}, rows, 0.0, 0.0, False)
 
-    def answer(self, body, most_rows=64):
-        return answer_items(self.pipeline, body, self.run, most_rows=most_rows, hold=self.held.append)
+    def answer(self, body, most_rows=64, end=NO_END):
+        return answer_items(
+            self.pipeline, body, self.run, most_rows=most_rows, hold=self.held.append, end=end
+        )
 
 
 @pytest.fixture
@@ -95,12 +99,22 @@ def test_long_and_many_texts_are_read_and_answered_in_a_thread(kind, body, is_on
     assert notes.threads.keys() == {"encode", "prepare", "decode"}
 
 
+@pytest.mark.parametrize("text", [SHORT, LONG])
+def test_nothing_is_read_once_the_request_has_ended(tone, text):
+    with pytest.raises(DeadlineExceeded):
+        asyncio.run(tone.answer({"text": text}, end=RequestEnd(time.monotonic())))
+
+    assert tone.threads == {}
+
+
 def _on_loop(notes, body):
     """The steps that are done on the loop, if callers send tensors."""
 
     async def ask():
         items = {"text": np.array([body["text"]], object)}
-        asked = ItemTensorRequest(notes.pipeline, notes.pipeline.items, items, None, notes.held.append)
+        asked = ItemTensorRequest(
+            notes.pipeline, notes.pipeline.items, items, None, notes.held.append, NO_END
+        )
         return await asked.answer(notes.run, lambda: 64)
 
     asyncio.run(ask())

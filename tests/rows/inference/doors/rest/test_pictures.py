@@ -6,6 +6,7 @@ import pytest
 
 from inference.serving import fetching, runtime
 from registry.access.keys import ring
+from registry.errors import FetcherBusy
 from registry.record.fetcher import Fetcher
 from tests.support.factories import a_key
 from tests.support.internet import Internet, redirect
@@ -257,6 +258,19 @@ def test_urls_are_fetched_only_from_hosts_that_are_allowed(post, internet, setti
     assert (body["status"], body["code"]) == (400, "item_not_fetched")
     assert "ROUNDHOUSE_ITEM_HOSTS" in body["detail"]
     assert internet.requests == []
+
+
+def test_a_busy_fetcher_is_a_503_that_may_be_sent_again(post, internet, monkeypatch):
+    def fetch(url, **options):
+        raise FetcherBusy
+
+    monkeypatch.setattr(fetching.default_fetcher(), "fetch", fetch)
+
+    response = post(PREDICT, {"image_url": "http://public.example/red.png"})
+
+    assert (response.status_code, response.json()["code"]) == (503, "overloaded")
+    assert response.json()["retryable"]
+    assert response["Retry-After"] == "1"
 
 
 def test_too_many_urls(post, internet):
