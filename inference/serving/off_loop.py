@@ -7,9 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from django.conf import settings
 from django.db import close_old_connections, connection
 
 from inference.engine.errors import Overloaded
+from inference.engine.threads import yield_often
 from registry.kit.compute_lock import compute_lock
 
 T = TypeVar("T")
@@ -27,13 +29,17 @@ class WorkThreads:
         wait_s: float,
         takes_turns: bool = True,
         is_seen_through: bool = False,
+        is_computing: bool = False,
     ) -> None:
         """`takes_turns`: whether to take turns with the threads that serve pages; not needed for work that uses little CPU.
 
         `is_seen_through`: a caller who is cancelled waits for work that has begun, so that it does not outlive its request.
+        `is_computing`: the threads need cores for long, and yield them to the event loop.
         """
         self._takes_turns, self._is_seen_through = takes_turns, is_seen_through
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._pool = ThreadPoolExecutor(
+            threads, thread_name_prefix=name, initializer=yield_often if is_computing else None
+        )
         self._threads, self._most, self._wait_s = threads, threads + most_waiting, wait_s
         self._inside = 0  # used on the loop only
 
@@ -89,9 +95,11 @@ def _in_thread(work: Callable[[], T], takes_turns: bool) -> T:
 
 
 _threads = WorkThreads("work", 32, most_waiting=512, wait_s=5.0)
-# More at a time would not decode faster, and each holds the pixels of a picture.
-_DECODED_AT_ONCE = max(2, min(8, os.cpu_count() or 1))
-_decoding_threads = WorkThreads("decoding", _DECODED_AT_ONCE, most_waiting=512, wait_s=5.0, takes_turns=False)
+# More at a time in all processes would not decode faster, and each holds the pixels of a picture.
+_DECODED_AT_ONCE = max(1, min(8, (os.cpu_count() or 1) // settings.WEB_PROCESSES))
+_decoding_threads = WorkThreads(
+    "decoding", _DECODED_AT_ONCE, most_waiting=512, wait_s=5.0, takes_turns=False, is_computing=True
+)
 _decoding_slots = threading.BoundedSemaphore(_DECODED_AT_ONCE)
 # They wait for other hosts most of the time.
 _fetching_threads = WorkThreads(
