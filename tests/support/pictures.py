@@ -1,5 +1,7 @@
 """Take the pictures of the docs again, from the running demo: `make pictures`."""
 
+import base64
+import json
 import tempfile
 import time
 from contextlib import contextmanager
@@ -30,6 +32,7 @@ def main() -> None:
                 page.goto(demo.url + path)
                 _take_whole(page, name, size)
         with _visitor(browser, demo) as page:
+            _take_boxes(page, demo.url, folder)
             _take_upload(page, demo.url, folder)
             _take_checks(page, demo.url, folder)
             _take_job(page, demo, folder)
@@ -42,6 +45,20 @@ def _visitor(browser, demo, theme="light", size="wide", who="operator"):
     log_in(page, demo.url, demo.credentials[f"{who}_user"], demo.credentials[f"{who}_password"])
     yield page
     page.context.close()
+
+
+def _take_boxes(page, url, folder):
+    """The shapes of the example's own request."""
+    sample = json.loads((ROOT / "examples" / "shapes" / "sample.json").read_text())
+    picture = folder / "shapes.jpg"
+    picture.write_bytes(base64.b64decode(sample["image"]))
+    walk.open_model(page, url, "shapes")
+    walk.open_tab(page, "Try it")
+    page.set_input_files("[data-picture-drop] input", picture)
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.wait_for_selector("#rh-try-answer svg")
+    page.mouse.move(0, 0)
+    _take_part(page, "section[aria-labelledby=rh-try]", "boxes")
 
 
 def _take_upload(page, url, folder):
