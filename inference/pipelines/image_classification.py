@@ -9,7 +9,7 @@ import numpy as np
 from inference.pipelines.hugging_face import read_function, read_id2label, read_picture_fields
 from inference.pipelines.labels import Label, LabelFields, LabelOutput
 from inference.pipelines.picture_rows import PICTURE_LABEL_ROWS
-from inference.pipelines.picture_task import ANY_PICTURES, PictureTask
+from inference.pipelines.picture_task import ANY_PICTURES, PictureTask, for_any_pictures
 from inference.pipelines.pictures import (
     RESIZES,
     Picture,
@@ -46,6 +46,13 @@ class PicturesAsked:
     top_k: int
 
 
+def _read(config: Config, signature: Signature) -> tuple[LabelFields, PictureInputs]:
+    fields = PictureFields(config)
+    said = LabelFields(fields, usual_top_k=_MOST_USUAL_LABELS), PictureInputs(fields, signature, _IMAGENET)
+    fields.end()
+    return said
+
+
 class ImageClassification(PictureTask[PicturesAsked]):
     task = "image-classification"
     title = "labels for pictures"
@@ -55,19 +62,14 @@ class ImageClassification(PictureTask[PicturesAsked]):
     options = {"top_k": int}
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
-        fields = PictureFields(config)
-        self._output = LabelOutput(LabelFields(fields, usual_top_k=_MOST_USUAL_LABELS), signature)
-        pictures = PictureInputs(fields, signature, _IMAGENET)
-        fields.end()
+        labels, pictures = _read(config, signature)
+        self._output = LabelOutput(labels, signature)
         self.labels, self.model_outputs = self._output.labels, (self._output.name,)
         super().__init__(config, files, signature, pictures)
 
     @classmethod
     def check_config(cls, config: Config, files: Collection[str]) -> None:
-        fields = PictureFields({"layout": "nchw", **config})
-        LabelFields(fields, usual_top_k=_MOST_USUAL_LABELS)
-        PictureInputs(fields, ANY_PICTURES, _IMAGENET)
-        fields.end()
+        _read(for_any_pictures(config), ANY_PICTURES)
 
     @classmethod
     def prefill(cls, beside: FilesBeside) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from inference.pipelines.errors import BadTaskConfig, InvalidItem, UnusableOutpu
 from inference.pipelines.hugging_face import read_id2label
 from inference.pipelines.labels import read_labels
 from inference.pipelines.picture_rows import BOX_ROWS
-from inference.pipelines.picture_task import ANY_PICTURES, PictureTask
+from inference.pipelines.picture_task import ANY_PICTURES, PictureTask, for_any_pictures
 from inference.pipelines.pictures import (
     RESIZES,
     Picture,
@@ -95,6 +95,13 @@ class _BoxFields:
         )
 
 
+def _read(config: Config, signature: Signature) -> tuple[_BoxFields, PictureInputs]:
+    fields = PictureFields(config)
+    said = _BoxFields(fields), PictureInputs(fields, signature, _USUAL)
+    fields.end()
+    return said
+
+
 def _row_bytes(spec: TensorSpec) -> int:
     """Of an output, for one picture; sizes that the file leaves open count as one."""
     return prod(size or 1 for size in spec.shape[1:]) * spec.dtype.itemsize
@@ -110,10 +117,8 @@ class ObjectDetection(PictureTask[BoxesAsked]):
     is_slow_to_decode = True
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
-        fields = PictureFields(config)
-        self._said = said = _BoxFields(fields)
-        pictures = PictureInputs(fields, signature, _USUAL)
-        fields.end()
+        self._said, pictures = _read(config, signature)
+        said = self._said
         outputs = find_outputs(signature, said.layout, len(said.labels), name=said.output)
         self.labels, self.model_outputs = said.labels, tuple(spec.name for spec in outputs)
         super().__init__(config, files, signature, pictures)
@@ -123,10 +128,7 @@ class ObjectDetection(PictureTask[BoxesAsked]):
 
     @classmethod
     def check_config(cls, config: Config, files: Collection[str]) -> None:
-        fields = PictureFields({"layout": "nchw", **config})
-        _BoxFields(fields)
-        PictureInputs(fields, ANY_PICTURES, _USUAL)
-        fields.end()
+        _read(for_any_pictures(config), ANY_PICTURES)
 
     @classmethod
     def prefill(cls, beside: FilesBeside) -> dict[str, Any]:

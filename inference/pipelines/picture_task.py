@@ -20,6 +20,11 @@ ANY_PICTURES = Signature((TensorSpec("pictures", "FP32", (), any_rank=True),), (
 _SAMPLES = 12
 
 
+def for_any_pictures(config: Config) -> Config:
+    """A configuration as it may be read for `ANY_PICTURES`, whose shape does not tell the layout."""
+    return {"layout": "nchw", **config}
+
+
 class PictureTask(ItemPipeline[C], Generic[C]):
     """A task whose items are pictures: files as bytes or as base64 text, pixels as arrays, or URLs."""
 

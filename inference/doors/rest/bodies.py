@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl
@@ -34,12 +35,17 @@ class BodyKind(Enum):
 
 def kind_of(environ: Environ) -> BodyKind:
     """Raises UnsupportedBody for everything else."""
-    encoding = environ.get("HTTP_CONTENT_ENCODING", "")
+    return _kind(environ.get("CONTENT_TYPE", ""), environ.get("HTTP_CONTENT_ENCODING", ""))
+
+
+@lru_cache(maxsize=256)
+def _kind(content_type: str, encoding: str) -> BodyKind:
+    """Cached, because a request is asked several times."""
     if encoding and encoding.lower() != "identity":
         raise UnsupportedBody(
             f"Content-Encoding {encoding[:40]!r} is not supported; send the body without it."
         )
-    media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    media_type = content_type.partition(";")[0].strip().lower()
     if media_type in _JSON:
         return BodyKind.JSON
     if media_type in {BodyKind.BINARY.value, BodyKind.PARTS.value}:

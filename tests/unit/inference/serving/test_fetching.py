@@ -1,7 +1,6 @@
 """Items by their URL: nothing inside the network is dialled, whatever a request names."""
 
 import asyncio
-import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -19,33 +18,16 @@ from inference.serving.fetching import MOST_URLS, NO_END, RequestEnd, fetch_item
 from registry.errors import BadResponse, FetcherBusy, ResponseTooLarge, TooSlow
 from registry.record.fetcher import AT_ONCE_PER_HOST, Fetched, Fetcher
 from registry.record.fetcher.client import connect_directly
-from tests.support.internet import PUBLIC, Internet, redirect
+from tests.support.internet import PUBLIC, Internet, noting_connects, redirect
 from tests.support.urls_of_strangers import INSIDE, NAMES, REFUSED
 
 MIB = 2**20
 
-_dialled: list[object] = []
-_counting = False
-
-
-def _count_connects(event, arguments):
-    if _counting and event == "socket.connect":
-        _dialled.append(arguments[1])
-
-
-@pytest.fixture(scope="module")
-def audit_hook():
-    sys.addaudithook(_count_connects)  # stays until the process ends; it only counts while asked to
-
 
 @pytest.fixture
-def dialled(audit_hook):
-    """What this process really dials, as the interpreter sees it."""
-    global _counting
-    _dialled.clear()
-    _counting = True
-    yield _dialled
-    _counting = False
+def dialled():
+    with noting_connects() as addresses:
+        yield addresses
 
 
 @pytest.fixture

@@ -44,21 +44,6 @@ def internet(settings, monkeypatch):
     internet.close()
 
 
-@pytest.fixture
-def ask(monkeypatch):
-    """The answer to a question, as it is stored for its sender."""
-    stored = []
-    monkeypatch.setattr(predictions, "_store_answer", lambda envelope, answer: stored.append(answer))
-    key = a_key("predict")[1]
-
-    def ask(**question):
-        task_id = str(uuid.uuid4())
-        predictions.receive(raw(signed(key, task_id, question, task=PREDICT), task_id, task=PREDICT))
-        return stored.pop()
-
-    return ask
-
-
 def test_a_picture_is_answered_with_its_label(ask):
     answer = ask(model="colours", image=in_base64(GREEN), top_k=1)
 

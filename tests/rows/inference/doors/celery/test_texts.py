@@ -4,8 +4,7 @@ import uuid
 
 import pytest
 
-from inference.doors.celery import predictions, submissions
-from inference.doors.celery.predictions import PREDICT
+from inference.doors.celery import submissions
 from inference.jobs.models import Job
 from inference.serving import runtime
 from tests.support.factories import a_key
@@ -24,21 +23,6 @@ def served(transactional_db, tmp_path, settings):
     runtime.start()
     yield
     runtime.stop()
-
-
-@pytest.fixture
-def ask(monkeypatch):
-    """The answer to a question, as it is stored for its sender."""
-    stored = []
-    monkeypatch.setattr(predictions, "_store_answer", lambda envelope, answer: stored.append(answer))
-    key = a_key("predict")[1]
-
-    def ask(**question):
-        task_id = str(uuid.uuid4())
-        predictions.receive(raw(signed(key, task_id, question, task=PREDICT), task_id, task=PREDICT))
-        return stored.pop()
-
-    return ask
 
 
 def test_a_text_is_answered_with_its_label(ask):

@@ -1,6 +1,5 @@
 """The refusals that need no answer: forms of addresses, syntax, schemes. None of them may dial anything."""
 
-import sys
 from contextlib import suppress
 
 import pytest
@@ -10,7 +9,7 @@ from registry.record.fetcher import Fetcher, client, urls
 from registry.record.fetcher.client import connect_directly
 from registry.record.fetcher.urls import is_public, read_url
 from tests.support.cases import cases
-from tests.support.internet import PUBLIC, PUBLIC_V6
+from tests.support.internet import PUBLIC, PUBLIC_V6, noting_connects
 from tests.support.urls_of_strangers import ADDRESS, ADDRESS_FORMS, INSIDE, NAMES, REFUSED
 
 PASSING = {
@@ -33,28 +32,10 @@ def names(internet):
     return internet
 
 
-_connects: list[object] = []
-_counting = False
-
-
-def _count_connects(event: str, arguments: tuple[object, ...]) -> None:
-    if _counting and event == "socket.connect":
-        _connects.append(arguments[1])
-
-
-@pytest.fixture(scope="session")
-def audit_hook():
-    sys.addaudithook(_count_connects)  # stays until the process ends; it only counts while asked to
-
-
 @pytest.fixture
-def connects(audit_hook):
-    """What this process really dials, as the interpreter sees it."""
-    global _counting
-    _connects.clear()
-    _counting = True
-    yield _connects
-    _counting = False
+def connects():
+    with noting_connects() as addresses:
+        yield addresses
 
 
 @pytest.mark.parametrize("url", REFUSED)
@@ -68,6 +49,13 @@ def test_refused_before_anything_is_dialled_and_without_a_word_of_where(names, c
     assert connects == []
     text = str(refusal.value).replace("ports 80 and 443", "").replace("https://host/path", "")
     assert not any(part in text for part in INSIDE)
+
+
+def test_what_is_dialled_is_noted(connects, internet):
+    """The control."""
+    connect_directly("127.0.0.1", internet.port, 10).close()
+
+    assert connects == [("127.0.0.1", internet.port)]
 
 
 @pytest.mark.parametrize("url", PASSING)
