@@ -20,7 +20,7 @@ from inference.errors import WrongTask
 from inference.pipelines.errors import BadTaskConfig, InvalidItem
 from inference.pipelines.pipeline import Encoded, ItemPipeline, Pipeline, RowGroup, rows_of
 from inference.serving.calls import Call, Inputs, Items
-from inference.serving.fetching import NO_END, Hold, RequestEnd, with_fetched
+from inference.serving.item_urls import NO_END, Hold, RequestEnd, with_fetched
 from inference.serving.off_loop import decoding_off_loop, off_loop, on_loop
 from inference.tensors.arrays import Tensors, byte_size
 from inference.tensors.prepare import check_outputs, prepare
@@ -117,7 +117,7 @@ class Answered:
     signature: Signature  # of the outputs
     non_finite: bool = False
     answers: Sequence[Any] | None = None
-    answers_bytes: int = 0
+    answers_bytes: int = 0  # as JSON, where they are written
     is_large: bool = False  # too much to work on while the loop waits
 
 
@@ -147,6 +147,12 @@ class ItemRequest:
         self._pipeline, self._body, self._hold, self._end = pipeline, body, hold, end
 
     async def answer(self, run: Run, most_rows: Callable[[], int]) -> Answered:
+        answered = await self._answer_items(run, most_rows)
+        written = partial(orjson.dumps, answered.answers, option=orjson.OPT_SERIALIZE_NUMPY)
+        answered.answers_bytes = len(await _do(answered.is_large, written))
+        return answered
+
+    async def _answer_items(self, run: Run, most_rows: Callable[[], int]) -> Answered:
         return await answer_items(
             self._pipeline, self._body, run, most_rows=most_rows(), hold=self._hold, end=self._end
         )
@@ -178,7 +184,7 @@ class ItemTensorRequest(ItemRequest):
         super().__init__(pipeline, pipeline.body_of(prepare(signature, _items_of(inputs))), hold, end)
 
     async def answer(self, run: Run, most_rows: Callable[[], int]) -> Answered:
-        answered = await super().answer(run, most_rows)
+        answered = await self._answer_items(run, most_rows)
         tensors = await _do(answered.is_large, partial(self._pipeline.tensors_of, answered.answers or ()))
         answered.outputs = (
             tensors if self._outputs is None else {name: tensors[name] for name in self._outputs}
@@ -264,13 +270,8 @@ async def answer_items(
     outputs = [answer.outputs for answer in await _run_all(len(groups), run_group, at_once)]
     hold(sum(map(byte_size, outputs)))
     is_large = is_long or pipeline.is_slow_to_decode or sum(map(_elements, outputs)) > _LOOP_ELEMENTS
-
-    def finish() -> tuple[list[Any], int]:
-        answers = pipeline.decode(rows_of(groups, outputs), encoded)
-        return answers, len(orjson.dumps(answers, option=orjson.OPT_SERIALIZE_NUMPY))
-
-    answers, answers_bytes = await _do(is_large, finish)
-    return Answered({}, pipeline.items, answers=answers, answers_bytes=answers_bytes, is_large=is_large)
+    answers = await _do(is_large, lambda: pipeline.decode(rows_of(groups, outputs), encoded))
+    return Answered({}, pipeline.items, answers=answers, is_large=is_large)
 
 
 def _groups(encoded: Encoded[Any], most_rows: int) -> list[RowGroup]:

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from inference.pipelines.pictures import MAX_PICTURES
 from inference.pipelines.spans import OffsetUnit
 from inference.pipelines.texts import MAX_TEXTS
-from inference.serving.fetching import MOST_URLS
+from inference.serving.item_urls import MOST_URLS
 
 Base = serializers.Serializer[Any]
 

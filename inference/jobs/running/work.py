@@ -30,7 +30,7 @@ from inference.engine.requests import EngineAnswer, EngineRequest
 from inference.errors import Loading
 from inference.jobs import files
 from inference.jobs.models import Chunk, Job
-from inference.jobs.running.fetching import FetchedItems
+from inference.jobs.running.fetched_items import FetchedItems
 from inference.jobs.services.ledger import ChunkClaim, ChunkResults
 from inference.pipelines.errors import BadTaskConfig, InvalidItem, UnusableOutput
 from inference.pipelines.pipeline import ItemPipeline

@@ -15,10 +15,10 @@ from rest_framework.test import APIClient
 
 from inference.jobs import files, selectors
 from inference.jobs.models import RESULT_FORMATS, Format, InputSource, Job
-from inference.jobs.running import fetching as job_fetching
+from inference.jobs.running import fetched_items
 from inference.jobs.running import work as running
 from inference.pipelines import pictures
-from inference.serving import fetching, runtime
+from inference.serving import item_urls, runtime
 from registry.access.keys import ring
 from registry.errors import FetcherBusy
 from registry.record.fetcher import Fetcher
@@ -278,7 +278,7 @@ def internet(settings, monkeypatch):
 
     internet = Internet(answer)
     fetcher = Fetcher(resolve=internet.resolve, connect=internet.connect)
-    monkeypatch.setattr(fetching, "default_fetcher", lambda: fetcher)
+    monkeypatch.setattr(item_urls, "default_fetcher", lambda: fetcher)
     settings.ITEM_HOSTS = ["*"]
     yield internet
     internet.close()
@@ -335,7 +335,7 @@ class TestUrls:
     def test_a_chunk_of_urls_is_small_and_each_fetch_is_progress(self, colours, internet, monkeypatch):
         events = []
         monkeypatch.setattr(running, "_URL_CHUNK_ROWS", 4)
-        monkeypatch.setattr(job_fetching, "fetch_item", _noted(events, fetching.fetch_item))
+        monkeypatch.setattr(fetched_items, "fetch_item", _noted(events, item_urls.fetch_item))
         monkeypatch.setattr(
             running.HeldChunk, "note_progress", _noted(events, running.HeldChunk.note_progress)
         )
@@ -350,13 +350,13 @@ class TestUrls:
     def test_four_are_fetched_at_once(self, colours, internet, monkeypatch):
         """Each waits until there are four."""
         four = threading.Barrier(4, timeout=60)  # in vain only if fewer are fetched
-        fetch = job_fetching.fetch_item
+        fetch = fetched_items.fetch_item
 
         def fetch_together(url, field, most_bytes):
             four.wait()
             return fetch(url, field, most_bytes)
 
-        monkeypatch.setattr(job_fetching, "fetch_item", fetch_together)
+        monkeypatch.setattr(fetched_items, "fetch_item", fetch_together)
         urls = [at(f"red.png?{number}") for number in range(8)]
 
         job = from_file(colours, "image_url\n" + "\n".join(urls), Format.CSV)
@@ -364,7 +364,7 @@ class TestUrls:
         assert (job.failure, job.rows_done) == ("", 8)
 
     def test_a_row_is_not_bad_because_the_fetcher_is_busy(self, colours, internet, monkeypatch):
-        fetcher = fetching.default_fetcher()
+        fetcher = item_urls.default_fetcher()
         fetch, busy = fetcher.fetch, [FetcherBusy, FetcherBusy]
 
         def fetch_when_free(url, **options):
@@ -380,7 +380,7 @@ class TestUrls:
         assert busy == []
 
     def test_what_was_fetched_is_kept_up_to_a_limit(self, colours, internet, monkeypatch):
-        monkeypatch.setattr(job_fetching, "_KEPT_BYTES", len(RED))
+        monkeypatch.setattr(fetched_items, "_KEPT_BYTES", len(RED))
         monkeypatch.setattr(running, "_BATCH_BYTES", len(RED))
         urls = [at(path) for path in ("red.png", "red.png", "green.jpg", "red.png")]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from inference.engine.errors import Overloaded
-from inference.jobs.running import fetching
-from inference.jobs.running.fetching import FetchedItems
+from inference.jobs.running import fetched_items
+from inference.jobs.running.fetched_items import FetchedItems
 from inference.jobs.running.work import ClaimLost
 from inference.pipelines.errors import InvalidItem, ItemNotFetched
 from inference.pipelines.image_classification import ImageClassification
@@ -34,7 +34,7 @@ def fetched(monkeypatch):
             raise ItemNotFetched("It is not there.", field=field)
         return b"x" * int(url) if url.isdigit() else url.upper().encode()
 
-    monkeypatch.setattr(fetching, "fetch_item", fetch_item)
+    monkeypatch.setattr(fetched_items, "fetch_item", fetch_item)
     return seen
 
 
@@ -97,12 +97,12 @@ def test_a_chunk_that_was_lost_fetches_no_more(monkeypatch):
     def lose(work):
         raise ClaimLost
 
-    monkeypatch.setattr(fetching, "fetch_item", fetch_item)
+    monkeypatch.setattr(fetched_items, "fetch_item", fetch_item)
 
     with pytest.raises(ClaimLost):
         parts([str(number) for number in range(30)], items=items_of_a_chunk(lose))
     may_end.set()
-    fetching._threads.submit(int).result()  # comes after whatever was begun
+    fetched_items._threads.submit(int).result()  # comes after whatever was begun
 
     assert len(started) <= AT_ONCE_PER_HOST
 
@@ -121,7 +121,7 @@ def test_what_finds_no_room_is_fetched_again(monkeypatch):
             with suppress(Overloaded):
                 return work()
 
-    monkeypatch.setattr(fetching, "fetch_item", fetch_item)
+    monkeypatch.setattr(fetched_items, "fetch_item", fetch_item)
 
     (part,) = parts(["a", "b"], items=items_of_a_chunk(patiently))
 

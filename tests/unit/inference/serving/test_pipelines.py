@@ -14,11 +14,12 @@ from inference.pipelines.entities import Entities
 from inference.pipelines.object_detection import ObjectDetection
 from inference.pipelines.text_classification import TextClassification
 from inference.serving import off_loop, pipelines
-from inference.serving.fetching import NO_END, RequestEnd
+from inference.serving.item_urls import NO_END, RequestEnd
 from inference.serving.pipelines import (
     _GROUPS_AT_ONCE,
     _LOOP_CHARACTERS,
     _LOOP_ITEMS,
+    ItemRequest,
     ItemTensorRequest,
     answer_items,
 )
@@ -268,7 +269,8 @@ class TestPicturesOfADetector:
                 return EngineAnswer({"out": np.zeros((rows, 84, 8400), np.float32)}, rows, 0.0, 0.0, False)
 
             body = {"images": pictures[:count]}
-            answered = asyncio.run(answer_items(detector, body, run, most_rows=8, hold=held.append))
+            asked = ItemRequest(detector, body, held.append, NO_END)
+            answered = asyncio.run(asked.answer(run, lambda: 8))
             return answered, held, max(most)
 
         return ask

@@ -9,7 +9,7 @@ from inference.doors.celery import predictions, submissions
 from inference.doors.celery.predictions import MAX_BYTES, PREDICT
 from inference.jobs.models import Job, StoreKind
 from inference.jobs.services.storage import StoreSettings, add_store
-from inference.serving import fetching, runtime
+from inference.serving import item_urls, runtime
 from registry.record.fetcher import Fetcher
 from tests.support.factories import a_key, an_actor
 from tests.support.house import a_runner, ended, results
@@ -38,7 +38,7 @@ def internet(settings, monkeypatch):
     """Has one picture, whatever it is asked for."""
     internet = Internet(lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(RED), RED))
     fetcher = Fetcher(resolve=internet.resolve, connect=internet.connect)
-    monkeypatch.setattr(fetching, "default_fetcher", lambda: fetcher)
+    monkeypatch.setattr(item_urls, "default_fetcher", lambda: fetcher)
     settings.ITEM_HOSTS = ["public.example"]
     yield internet
     internet.close()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from inference.serving import fetching, runtime
+from inference.serving import item_urls, runtime
 from registry.access.keys import ring
 from registry.errors import FetcherBusy
 from registry.record.fetcher import Fetcher
@@ -197,7 +197,7 @@ def internet(settings, monkeypatch):
                "/moved.png": redirect("http://10.0.0.5/red.png"), "/page": _answer(b"<html>")}  # fmt: skip
     internet = Internet(lambda request: answers[request.split(b" ")[1].decode()])
     fetcher = Fetcher(resolve=internet.resolve, connect=internet.connect)
-    monkeypatch.setattr(fetching, "default_fetcher", lambda: fetcher)
+    monkeypatch.setattr(item_urls, "default_fetcher", lambda: fetcher)
     settings.ITEM_HOSTS = ["*"]
     yield internet
     internet.close()
@@ -264,7 +264,7 @@ def test_a_busy_fetcher_is_a_503_that_may_be_sent_again(post, internet, monkeypa
     def fetch(url, **options):
         raise FetcherBusy
 
-    monkeypatch.setattr(fetching.default_fetcher(), "fetch", fetch)
+    monkeypatch.setattr(item_urls.default_fetcher(), "fetch", fetch)
 
     response = post(PREDICT, {"image_url": "http://public.example/red.png"})
 

@@ -13,7 +13,7 @@ import numpy as np
 from inference.pipelines.errors import ItemNotFetched
 from inference.pipelines.pipeline import ItemPipeline
 from inference.rows import RowBatch
-from inference.serving.fetching import fetch_item
+from inference.serving.item_urls import fetch_item
 from registry.record.fetcher import AT_ONCE_PER_HOST
 
 _KEPT_BYTES = 32 * 2**20  # of what was fetched for a chunk, with the URLs
@@ -30,7 +30,7 @@ class FetchedItems:
     """What the URLs of one chunk name. What was fetched last is kept, so that a URL in several rows is fetched once.
 
     A chunk has many URLs and no deadline, and goes on without those that give nothing. A request does not, so its fetches
-    (`serving.fetching`) are of another form.
+    (`serving.item_urls`) are of another form.
     """
 
     def __init__(self, pipeline: ItemPipeline[Any], patiently: Patiently) -> None:

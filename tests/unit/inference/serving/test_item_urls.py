@@ -13,8 +13,8 @@ from inference.engine.requests import Cancellation
 from inference.pipelines.errors import InvalidItem, ItemNotFetched, TooManyItems
 from inference.pipelines.image_classification import ImageClassification
 from inference.pipelines.text_classification import TextClassification
-from inference.serving import fetching
-from inference.serving.fetching import MOST_URLS, NO_END, RequestEnd, fetch_item, with_fetched
+from inference.serving import item_urls
+from inference.serving.item_urls import MOST_URLS, NO_END, RequestEnd, fetch_item, with_fetched
 from registry.errors import BadResponse, FetcherBusy, ResponseTooLarge, TooSlow
 from registry.record.fetcher import AT_ONCE_PER_HOST, Fetched, Fetcher
 from registry.record.fetcher.client import connect_directly
@@ -47,7 +47,7 @@ ANSWERS = {"/a": _ok(b"first"), "/b": _ok(b"second"), "/hop": redirect("http://i
 
 def use(fetcher, settings, monkeypatch):
     settings.ITEM_HOSTS = ["*"]
-    monkeypatch.setattr(fetching, "default_fetcher", lambda: fetcher)
+    monkeypatch.setattr(item_urls, "default_fetcher", lambda: fetcher)
 
 
 @pytest.mark.parametrize("url", REFUSED)
@@ -325,7 +325,7 @@ class TestDeadline:
     def clock(self, hosts, monkeypatch):
         """Each fetch takes as long as it may, at most five seconds."""
         clock = SimpleNamespace(now=100.0, error=None)
-        monkeypatch.setattr(fetching, "time", SimpleNamespace(monotonic=lambda: clock.now))
+        monkeypatch.setattr(item_urls, "time", SimpleNamespace(monotonic=lambda: clock.now))
 
         def answer(url):
             clock.now += min(5.0, hosts.limits[-1].total_s)

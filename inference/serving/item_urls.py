@@ -117,7 +117,7 @@ async def _fetch_together(
     """Fetch all URLs, a few of each host at a time. Once this ends, none is left running.
 
     A request is bounded by its deadline and waits for all its items. A chunk of a job is not and takes them one by one,
-    so its fetches (`jobs.running.fetching`) are of another form.
+    so its fetches (`jobs.running.fetched_items`) are of another form.
     """
     left_s, loop = end.left_s(), asyncio.get_running_loop()
 
