@@ -70,7 +70,7 @@ class Stage:
         self.hard_limits = 0
         self.batcher = a_batcher(
             Elsewhere(self.session) if is_elsewhere else self.session,
-            BatchConfig(**{"merges": True, **config}),
+            BatchConfig(**{"merges": True, "limits": QueueLimits(lease_s=60), **config}),
             pace=FixedPace(max_batch_rows, wait_s),
             curve=curve,
             on_hard_limit=self.count_hard_limit,
@@ -238,7 +238,7 @@ def test_requests_of_other_shapes_or_outputs_do_not_merge(stage):
 def test_two_slots_run_two_batches_at_once(stage):
     model = FakeModel()
     both = threading.Barrier(2, timeout=PATIENCE_S)
-    s = stage(model, limits=QueueLimits(slots=2))
+    s = stage(model, limits=QueueLimits(slots=2, lease_s=60))
     model.on_run = lambda rows: both.wait()
 
     s.call(1.0)
@@ -569,7 +569,14 @@ def runs_at_once(s):
 
 
 def test_lost_runs_stop_the_version_from_starting_more(stage):
-    s = free(stage(FakeModel(honours_soft_limit=False), clock=Clock(), hard_limit_s=1e9))
+    s = free(
+        stage(
+            FakeModel(honours_soft_limit=False),
+            clock=Clock(),
+            limits=QueueLimits(lease_s=1.5),
+            hard_limit_s=1e9,
+        )
+    )
 
     assert runs_at_once(s) == 2
 
@@ -580,7 +587,14 @@ def test_lost_runs_stop_the_version_from_starting_more(stage):
 
 def test_without_that_every_caller_would_start_another_run(stage, monkeypatch):
     monkeypatch.setattr(Batcher, "_update_slots", lambda self: None)
-    s = free(stage(FakeModel(honours_soft_limit=False), clock=Clock(), hard_limit_s=1e9))
+    s = free(
+        stage(
+            FakeModel(honours_soft_limit=False),
+            clock=Clock(),
+            limits=QueueLimits(lease_s=1.5),
+            hard_limit_s=1e9,
+        )
+    )
 
     assert runs_at_once(s) > 2  # negative control of the test above
 
@@ -675,7 +689,7 @@ def test_a_request_cancelled_before_it_came_is_not_answered(stage):
 
 
 def test_overload_is_refused_at_once_and_what_was_accepted_is_answered(stage):
-    s = held(stage(limits=QueueLimits(max_waiting_rows=4), max_batch_rows=4))
+    s = held(stage(limits=QueueLimits(max_waiting_rows=4, lease_s=60), max_batch_rows=4))
     accepted = [s.call(float(i)) for i in range(4)]
 
     for _ in range(100):  # on this thread, while the run goes on: a refusal waits for nothing
@@ -836,7 +850,7 @@ def test_what_arrives_in_one_turn_of_the_loop_is_one_batch(stage):
 
 
 def test_a_refusal_reaches_the_task_that_asked(stage):
-    s = held(stage(limits=QueueLimits(max_waiting_rows=1)))
+    s = held(stage(limits=QueueLimits(max_waiting_rows=1, lease_s=60)))
     s.call(1.0)
 
     assert [type(answer) for answer in together(s, [1.0, 2.0])] == [Overloaded, Overloaded]

@@ -202,13 +202,16 @@ def test_steps_of_published_tokenizers_are_accepted(name):
 
 
 def test_merges_of_10_mib_are_read_quickly():
+    """About three times as long as Python reads the JSON alone, on any machine."""
     data = json.dumps(merges_of_10_mib(), ensure_ascii=False, separators=(",", ":")).encode()
     started = time.process_time()
+    json.loads(data)
+    read = time.process_time()
 
     TextTokenizer.from_json(data)
 
     assert len(data) > 10 * 2**20
-    assert time.process_time() - started < 2 * LIMIT_S  # about 1.5 s on a machine that does nothing else
+    assert time.process_time() - read < 12 * (read - started)
 
 
 def test_a_word_of_any_length_is_read_quickly():
