@@ -57,7 +57,7 @@ def _read(order: dict[str, Any]) -> str:
     files = {name: Path(path).read_bytes() for name, path in order["files"].items()}
     pipeline = TASKS[order["task"]](order["config"], files, Signature.from_json(order["signature"]))
     if isinstance(pipeline, ItemPipeline):
-        pipeline.encode(pipeline.example())
+        pipeline.encode(pipeline.example)
         if pipeline.token_rows is not None:
             with suppress(InvalidInput):  # the version may refuse long texts
                 pipeline.token_rows.read([_LONG_TEXT])

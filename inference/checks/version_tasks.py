@@ -1,13 +1,14 @@
 """The tasks of the library for the registry's versions: which there are, and the pipeline of a version."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from inference.pipelines.errors import BadTaskConfig, InvalidItem
 from inference.pipelines.pipeline import FilesBeside, ItemPipeline, Pipeline
 from inference.pipelines.tasks import TASKS
+from inference.tensors.samples import Sample
 from inference.tensors.signature import Signature, TensorSpec
 from registry.catalogue import artifacts
 from registry.catalogue.errors import InvalidTaskConfig
@@ -59,7 +60,30 @@ def callers_signatures(version: Version) -> tuple[Signature, ...]:
     Reads no files. The version must have been checked.
     """
     own, task = Signature.from_json(version.signature or {}), TASKS[version.model.task]
-    return (*task.signatures_of(version.task_config), own) if issubclass(task, ItemPipeline) else (own,)
+    return (*task.signatures_of(version.task_config, own), own) if issubclass(task, ItemPipeline) else (own,)
+
+
+def example_of(version: Version, sample: Sample) -> dict[str, Any]:
+    """The body of a request with one item, for a task that has items. `sample`: a row on which the model has run."""
+    task = cast("type[ItemPipeline[Any]]", TASKS[version.model.task])
+    signature = Signature.from_json(version.signature or {})
+    return task.example_of(version.task_config, _TaskFiles(version), signature, sample)
+
+
+class _TaskFiles(Mapping[str, bytes]):
+    """The files of a version's task; each is read when it is asked for. Raises ArtifactMissing then."""
+
+    def __init__(self, version: Version) -> None:
+        self._names = version.task_files
+
+    def __getitem__(self, name: str) -> bytes:
+        return artifacts.path_of(self._names[name]).read_bytes()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def task_paths(version: Version) -> dict[str, Path]:

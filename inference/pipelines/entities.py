@@ -38,6 +38,7 @@ from inference.pipelines.texts import (
 )
 from inference.pipelines.tokenization import TokenizedText
 from inference.tensors.arrays import Array, Tensors, is_finite
+from inference.tensors.samples import EMPTY_SAMPLE, Sample
 from inference.tensors.signature import Signature, TensorSpec
 
 OUTSIDE = "O"
@@ -320,7 +321,7 @@ class Entities(ItemPipeline[EntitiesAsked]):
         return prefilled(beside.files)
 
     @classmethod
-    def items_of(cls, config: Config) -> Signature:
+    def items_of(cls, config: Config, signature: Signature) -> Signature:
         return Signature(
             (TensorSpec("text", "BYTES", (None,)),),
             (
@@ -344,12 +345,13 @@ class Entities(ItemPipeline[EntitiesAsked]):
         ]
 
     @classmethod
-    def example(cls) -> dict[str, Any]:
+    def example_of(
+        cls, config: Config, files: Files, signature: Signature, sample: Sample = EMPTY_SAMPLE
+    ) -> dict[str, Any]:
         return {"text": "Ada Lovelace met Charles Babbage in London."}
 
-    @classmethod
-    def samples(cls) -> Sequence[str]:
-        return SAMPLE_TEXTS
+    def samples(self) -> dict[str, Any]:
+        return {"texts": SAMPLE_TEXTS}
 
     def encode(self, body: Mapping[str, Any]) -> Encoded[EntitiesAsked]:
         texts = item_list(body, "text", "texts", most=MAX_TEXTS)

@@ -8,6 +8,7 @@ InferenceError
     ├── PatternTimedOut         the regular expressions of the version take too long on these texts
     └── InvalidItem             the request is not one of this task
         ├── TooManyItems
+        ├── UnknownUser         the version has nothing about this user
         ├── ItemNotFetched      it is named by a URL that is not fetched, or gave nothing
         ├── InvalidText         it is not Unicode, or not text
         ├── TextTooLong         it is more than is read at once, or more than the model reads and the version refuses to cut texts
@@ -68,6 +69,12 @@ class TooManyItems(InvalidItem):
     """The request has more items than are answered at once."""
 
     code = "too_many_items"
+
+
+class UnknownUser(InvalidItem):
+    """The version knows no user with this id."""
+
+    code = "unknown_user"
 
 
 class ItemNotFetched(InvalidItem):

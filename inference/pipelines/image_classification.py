@@ -4,10 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from inference.pipelines.hugging_face import read_function, read_id2label, read_picture_fields
-from inference.pipelines.labels import Label, LabelFields, LabelOutput
+from inference.pipelines.labels import Label, LabelFields, LabelOutput, label_specs, label_tensors
 from inference.pipelines.picture_rows import PICTURE_LABEL_ROWS
 from inference.pipelines.picture_task import ANY_PICTURES, PictureTask, for_any_pictures
 from inference.pipelines.pictures import (
@@ -21,7 +19,7 @@ from inference.pipelines.pictures import (
 from inference.pipelines.pipeline import Config, Encoded, Files, FilesBeside, RowOutputs
 from inference.pipelines.ultralytics import ExportFacts, is_for
 from inference.tensors.arrays import Tensors
-from inference.tensors.signature import Signature, TensorSpec
+from inference.tensors.signature import Signature
 
 _IMAGENET = PictureDefaults(Resize.SHORTER_SIDE, 224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 _MOST_USUAL_LABELS = 5  # of an answer, unless configured
@@ -87,12 +85,8 @@ class ImageClassification(PictureTask[PicturesAsked]):
         return is_for("classify", beside.metadata)
 
     @classmethod
-    def items_of(cls, config: Config) -> Signature:
-        return cls.items_with(
-            TensorSpec("label", "BYTES", (None,)),
-            TensorSpec("confidence", "FP64", (None,)),
-            TensorSpec("scores", "FP64", (None, len(config["labels"]))),
-        )
+    def items_of(cls, config: Config, signature: Signature) -> Signature:
+        return cls.items_with(*label_specs(len(config["labels"])))
 
     @property
     def _hashed(self) -> Sequence[Any]:
@@ -117,12 +111,7 @@ class ImageClassification(PictureTask[PicturesAsked]):
         return {**super().body_of(tensors), "top_k": len(self.labels)}  # `scores` has each label
 
     def tensors_of(self, answers: Sequence[PictureLabels]) -> Tensors:
-        by_label = [{one.label: one.score for one in answer.labels} for answer in answers]
-        return {
-            "label": np.array([answer.label for answer in answers], object),
-            "confidence": np.array([answer.confidence for answer in answers]),
-            "scores": np.array([[scores[label] for label in self.labels] for scores in by_label]),
-        }
+        return label_tensors(answers, self.labels)
 
 
 def _of_ultralytics(beside: FilesBeside) -> dict[str, Any]:

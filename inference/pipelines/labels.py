@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,12 +29,14 @@ class Label:
 class LabelFields:
     """What a task configuration says about the labels of a classification."""
 
-    def __init__(self, fields: Fields, *, usual_top_k: int = MAX_LABELS) -> None:
+    def __init__(
+        self, fields: Fields, *, usual_top_k: int = MAX_LABELS, usual_function: ScoreFunction | None = None
+    ) -> None:
         """`usual_top_k` is how many labels an answer has, unless the version or the request says so."""
         self.labels = read_labels(fields)
         self.output = fields.text("output")
         count = len(self.labels)
-        usual = ScoreFunction.SOFTMAX if count > 1 else ScoreFunction.SIGMOID
+        usual = usual_function or (ScoreFunction.SOFTMAX if count > 1 else ScoreFunction.SIGMOID)
         self.function = ScoreFunction(fields.choice("function", list(ScoreFunction), usual))
         self.top_k = fields.number("top_k", min(count, usual_top_k), least=1, most=count)
 
@@ -70,6 +72,38 @@ class LabelOutput:
         return [Label(self.labels[at], float(scores[at])) for at in best(scores, top_k)]
 
 
+class Labelled(Protocol):
+    """An answer with a best label, and labels with their scores."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def confidence(self) -> float: ...
+
+    @property
+    def labels(self) -> Sequence[Label]: ...
+
+
+def label_specs(labels: int) -> tuple[TensorSpec, ...]:
+    """Answers with labels as tensors."""
+    return (
+        TensorSpec("label", "BYTES", (None,)),
+        TensorSpec("confidence", "FP64", (None,)),
+        TensorSpec("scores", "FP64", (None, labels)),
+    )
+
+
+def label_tensors(answers: Sequence[Labelled], labels: Sequence[str]) -> dict[str, Array]:
+    """`scores` has them in the order of the version's labels; each answer must have all of them."""
+    by_label = [{one.label: one.score for one in answer.labels} for answer in answers]
+    return {
+        "label": np.array([answer.label for answer in answers], object),
+        "confidence": np.array([answer.confidence for answer in answers]),
+        "scores": np.array([[scores[label] for label in labels] for scores in by_label]),
+    }
+
+
 def read_labels(fields: Fields, *, most: int = MAX_LABELS) -> list[str]:
     labels = fields.texts("labels", most=most, longest=LONGEST_LABEL)
     if not labels:
@@ -81,8 +115,10 @@ def read_labels(fields: Fields, *, most: int = MAX_LABELS) -> list[str]:
     return labels
 
 
-def find_scores(signature: Signature, labels: int, *, rank: int, name: str = "") -> TensorSpec:
-    """The output with a number for each label."""
+def find_scores(
+    signature: Signature, labels: int, *, rank: int, name: str = "", of: str = "labels"
+) -> TensorSpec:
+    """The output with a number for each label, or of other things."""
     tables = [
         spec
         for spec in signature.outputs
@@ -99,16 +135,18 @@ def find_scores(signature: Signature, labels: int, *, rank: int, name: str = "")
     fitting = [spec for spec in tables if spec.any_rank or spec.shape[-1] in {None, labels}]
     if not fitting:
         raise BadTaskConfig(
-            f"There are {labels:,} labels, but the model gives another number of scores: {shown(tables)}.",
-            field="labels",
+            f"There are {labels:,} {of}, but the model gives another number of scores: {shown(tables)}.",
+            field=of,
         )
     if len(fitting) > 1:
         raise BadTaskConfig(f"Name the output with the scores: {shown(fitting)} would fit.", field="output")
     return fitting[0]
 
 
-def read_output(rows: Sequence[RowOutputs], name: str, labels: int, *, rank: int) -> list[Array]:
-    """This output of each row, which must have `rank` axes, the last one with a number for each label.
+def read_output(
+    rows: Sequence[RowOutputs], name: str, labels: int, *, rank: int, of: str = "labels"
+) -> list[Array]:
+    """This output of each row, which must have `rank` axes, the last one with a number for each label, or of other things.
 
     A file may declare no sizes, or wrong ones: then only a run shows them. Raises UnusableOutput; BadTaskConfig for
     another number of labels.
@@ -125,7 +163,7 @@ def read_output(rows: Sequence[RowOutputs], name: str, labels: int, *, rank: int
             )
         if output.shape[-1] != labels:
             raise BadTaskConfig(
-                f"The model gives {output.shape[-1]:,} numbers for {labels:,} labels.", field="labels"
+                f"The model gives {output.shape[-1]:,} numbers for {labels:,} {of}.", field=of
             )
         outputs.append(output)
     return outputs

@@ -141,7 +141,7 @@ class ObjectDetection(PictureTask[BoxesAsked]):
         return is_for("detect", beside.metadata)
 
     @classmethod
-    def items_of(cls, config: Config) -> Signature:
+    def items_of(cls, config: Config, signature: Signature) -> Signature:
         return cls.items_with(
             TensorSpec("objects", "BYTES", (None,)),
             TensorSpec("width", "INT32", (None,)),

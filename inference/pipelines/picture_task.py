@@ -11,6 +11,7 @@ from PIL import Image
 from inference.pipelines.pictures import MAX_BYTES, MAX_PICTURES, Picture, PictureInputs
 from inference.pipelines.pipeline import Config, Files, ItemPipeline, RowGroup, item_list
 from inference.tensors.arrays import Tensors
+from inference.tensors.samples import EMPTY_SAMPLE, Sample
 from inference.tensors.signature import Signature, TensorSpec
 
 C = TypeVar("C")
@@ -40,7 +41,7 @@ class PictureTask(ItemPipeline[C], Generic[C]):
         super().__init__(config, files, signature)
         self.pictures, self.most_items = pictures, pictures.max_pictures
         self.most_item_bytes, self.row_bytes = pictures.limits.max_bytes, pictures.row_bytes
-        self.input_bytes = pictures.row_bytes * pictures.input.dtype.itemsize
+        self.run_bytes = pictures.row_bytes * pictures.input.dtype.itemsize
 
     @staticmethod
     def items_with(*outputs: TensorSpec, json_outputs: frozenset[str] = frozenset()) -> Signature:
@@ -49,12 +50,13 @@ class PictureTask(ItemPipeline[C], Generic[C]):
         return Signature((image,), outputs, json_outputs, binary_inputs=frozenset({"image"}))
 
     @classmethod
-    def example(cls) -> dict[str, Any]:
-        return {"image": cls.samples()[0]}
+    def example_of(
+        cls, config: Config, files: Files, signature: Signature, sample: Sample = EMPTY_SAMPLE
+    ) -> dict[str, Any]:
+        return {"image": _sample_picture(0)}
 
-    @classmethod
-    def samples(cls) -> list[str]:
-        return [_sample_picture(number) for number in range(_SAMPLES)]
+    def samples(self) -> dict[str, Any]:
+        return {"images": [_sample_picture(number) for number in range(_SAMPLES)]}
 
     def read_pictures(self, body: Mapping[str, Any]) -> tuple[RowGroup, list[Picture]]:
         """The pictures of a request as rows, and what is known about each."""

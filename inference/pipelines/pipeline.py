@@ -19,6 +19,7 @@ import orjson
 from inference.pipelines.errors import BadTaskConfig, InvalidItem, TooManyItems, UnusableOutput
 from inference.pipelines.golden import TENSOR_ROWS, GoldenRows
 from inference.tensors.arrays import Array, Tensors
+from inference.tensors.samples import EMPTY_SAMPLE, Sample
 from inference.tensors.signature import Signature, TensorSpec
 
 Files = Mapping[str, bytes]  # what was uploaded beside the model, by name
@@ -175,6 +176,9 @@ class ItemPipeline(Pipeline, Generic[C]):
 
     one: ClassVar[str]  # the field of a request with one item
     several: ClassVar[str]  # the field of a request with a list of items
+    beside: ClassVar[
+        tuple[str, ...]
+    ] = ()  # fields beside an item that belong to it; in lists, where there are several items
     most_items: int  # of a request
     most_item_bytes: int = 0  # of one that is fetched from its URL
     options: ClassVar[Mapping[str, type]] = {}  # the other fields, and what their values are
@@ -186,23 +190,28 @@ class ItemPipeline(Pipeline, Generic[C]):
     ] = ()  # tensors in which items may be sent instead of those of `items_of`
     reads_files: ClassVar[bool] = False  # encode takes long, and mostly without Python's lock
     row_bytes: int = 0  # of an encoded row, where that may be more than the item's own bytes
-    input_bytes: int = 0  # of the model's inputs for such a row
+    run_bytes: int = 0  # of the model's inputs and outputs for such a row, if they are large
+    runs_whole: ClassVar[bool] = (
+        False  # rows of a request share a run, even if no proof says that those of several may
+    )
+    takes_missing: bool = False  # NaN in an item sent as tensors is a missing value
     is_slow_to_decode: bool = False  # decode may take more than a millisecond, whatever the request is
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         super().__init__(config, files, signature)
-        self.item_signatures = self.signatures_of(config)
+        self.item_signatures = self.signatures_of(config, signature)
         self.items = self.item_signatures[0]
+        self.example = self.example_of(config, files, signature)
 
     @classmethod
     @abstractmethod
-    def items_of(cls, config: Config) -> Signature:
+    def items_of(cls, config: Config, signature: Signature) -> Signature:
         """Items as tensors: a row for each, as jobs, the Open Inference Protocol and gRPC send them."""
 
     @classmethod
-    def signatures_of(cls, config: Config) -> tuple[Signature, ...]:
+    def signatures_of(cls, config: Config, signature: Signature) -> tuple[Signature, ...]:
         """That of `items_of`, and the same with each of the other tensors."""
-        items = cls.items_of(config)
+        items = cls.items_of(config, signature)
         return (items, *(replace(items, inputs=(spec,)) for spec in cls.other_items))
 
     @classmethod
@@ -230,13 +239,28 @@ class ItemPipeline(Pipeline, Generic[C]):
 
     @classmethod
     @abstractmethod
-    def example(cls) -> dict[str, Any]:
-        """The body of a request with one item."""
+    def example_of(
+        cls, config: Config, files: Files, signature: Signature, sample: Sample = EMPTY_SAMPLE
+    ) -> dict[str, Any]:
+        """The body of a request with one item. `sample`: a row on which the model has run."""
+
+    @abstractmethod
+    def samples(self) -> dict[str, Any] | None:
+        """The body of a request with a dozen different items, on which checks run a version.
+
+        None if any values of the model's inputs are as good.
+        """
 
     @classmethod
-    @abstractmethod
-    def samples(cls) -> Sequence[Any]:
-        """A dozen different items, on which checks run a version."""
+    def together(cls, bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The body of a request with the items of these, each of which has one."""
+        beside = {name: [body.get(name, []) for body in bodies] for name in cls.beside}
+        return {cls.several: [body.get(cls.one) for body in bodies], **beside}
+
+    @classmethod
+    def row_of(cls, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The item of a body as a row of tensors: a value for each."""
+        return dict(body)
 
     @abstractmethod
     def encode(self, body: Mapping[str, Any]) -> Encoded[C]:
@@ -353,6 +377,19 @@ class Fields:
             if not isinstance(value, str) or not 0 < len(value) <= longest:
                 raise BadTaskConfig(
                     f"It must be a text of at most {longest} characters.", field=f"{name}[{number}]"
+                )
+        return values
+
+    def values(self, name: str, *, most: int, longest: int) -> dict[str, Any]:
+        """An object with texts, numbers or null, as in `{"age": 40}`."""
+        values = self._left.pop(name, {})
+        if not isinstance(values, dict) or len(values) > most:
+            raise BadTaskConfig(f"It must be an object with at most {most:,} members.", field=name)
+        for key, value in values.items():
+            if isinstance(value, (dict, list)) or (isinstance(value, str) and len(value) > longest):
+                raise BadTaskConfig(
+                    f"Its values must be numbers, texts of at most {longest} characters, or null.",
+                    field=f"{name}.{str(key)[:80]}",
                 )
         return values
 

@@ -7,6 +7,9 @@ from inference.pipelines.image_classification import ImageClassification
 from inference.pipelines.object_detection import ObjectDetection
 from inference.pipelines.pipeline import ItemPipeline, Pipeline
 from inference.pipelines.plain import PlainClassification, PlainTensors
+from inference.pipelines.ranking import Ranking
+from inference.pipelines.recommendation import Recommendation
+from inference.pipelines.tables import TabularClassification, TabularRegression
 from inference.pipelines.text_classification import TextClassification
 
 TASKS: Mapping[str, type[Pipeline]] = {
@@ -18,6 +21,10 @@ TASKS: Mapping[str, type[Pipeline]] = {
         Entities,
         ImageClassification,
         ObjectDetection,
+        TabularClassification,
+        TabularRegression,
+        Recommendation,
+        Ranking,
     )
 }
 ITEM_TASKS = [pipeline for pipeline in TASKS.values() if issubclass(pipeline, ItemPipeline)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from inference.pipelines.golden import LABEL_ROWS
 from inference.pipelines.hugging_face import read_function
-from inference.pipelines.labels import Label, LabelFields, LabelOutput
+from inference.pipelines.labels import Label, LabelFields, LabelOutput, label_specs, label_tensors
 from inference.pipelines.pipeline import (
     Config,
     Encoded,
@@ -30,6 +30,7 @@ from inference.pipelines.texts import (
     text_inputs,
 )
 from inference.tensors.arrays import Tensors
+from inference.tensors.samples import EMPTY_SAMPLE, Sample
 from inference.tensors.signature import Signature, TensorSpec
 
 _MOST_USUAL_LABELS = 100  # of an answer, unless configured or requested
@@ -86,14 +87,12 @@ class TextClassification(ItemPipeline[TextsAsked]):
         return found
 
     @classmethod
-    def items_of(cls, config: Config) -> Signature:
+    def items_of(cls, config: Config, signature: Signature) -> Signature:
         labels, _ = _read(config)
         return Signature(
             (TensorSpec("text", "BYTES", (None,)),),
             (
-                TensorSpec("label", "BYTES", (None,)),
-                TensorSpec("confidence", "FP64", (None,)),
-                TensorSpec("scores", "FP64", (None, len(labels.labels))),
+                *label_specs(len(labels.labels)),
                 TensorSpec("tokens_given", "INT32", (None,)),
                 TensorSpec("tokens_used", "INT32", (None,)),
             ),
@@ -104,12 +103,13 @@ class TextClassification(ItemPipeline[TextsAsked]):
         return [self._texts.hashed, *self._output.hashed]
 
     @classmethod
-    def example(cls) -> dict[str, Any]:
+    def example_of(
+        cls, config: Config, files: Files, signature: Signature, sample: Sample = EMPTY_SAMPLE
+    ) -> dict[str, Any]:
         return {"text": "The train was on time, and the coffee was good."}
 
-    @classmethod
-    def samples(cls) -> Sequence[str]:
-        return SAMPLE_TEXTS
+    def samples(self) -> dict[str, Any]:
+        return {"texts": SAMPLE_TEXTS}
 
     def encode(self, body: Mapping[str, Any]) -> Encoded[TextsAsked]:
         texts = item_list(body, "text", "texts", most=MAX_TEXTS)
@@ -136,11 +136,8 @@ class TextClassification(ItemPipeline[TextsAsked]):
         return {"texts": tensors["text"].tolist(), "top_k": len(self.labels)}
 
     def tensors_of(self, answers: Sequence[TextLabels]) -> Tensors:
-        by_label = [{one.label: one.score for one in answer.labels} for answer in answers]
         return {
-            "label": np.array([answer.label for answer in answers], object),
-            "confidence": np.array([answer.confidence for answer in answers]),
-            "scores": np.array([[scores[label] for label in self.labels] for scores in by_label]),
+            **label_tensors(answers, self.labels),
             "tokens_given": np.array([answer.tokens_given or 0 for answer in answers], np.int32),
             "tokens_used": np.array([answer.tokens_used or 0 for answer in answers], np.int32),
         }

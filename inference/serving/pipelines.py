@@ -13,6 +13,7 @@ import orjson
 import structlog
 
 from inference.checks.version_tasks import pipeline_of
+from inference.engine.combiner import QueueLimits
 from inference.engine.errors import LoadFailed
 from inference.engine.loop import complete
 from inference.engine.requests import EngineAnswer
@@ -33,12 +34,14 @@ log = structlog.get_logger("roundhouse.pipelines")
 
 # More of any of these would hold up the loop for more than about a millisecond.
 _LOOP_CHARACTERS = 2_000
+_CHARACTERS_OF_A_VALUE = 20  # what a number or an object costs, compared with a text
 _LOOP_ITEMS = 8
 _LOOP_ELEMENTS = 20_000  # of the model's outputs
 
 # Of one request. More would fill the version's queue, and its other callers would be turned away.
 _GROUPS_AT_ONCE = 4
-_INPUT_BYTES_AT_ONCE = 64 << 20  # of rows that were small and become large
+_ROWS_OF_A_REQUEST = QueueLimits().max_request_rows
+_RUN_BYTES_AT_ONCE = 64 << 20  # of rows that were small and become large
 _TRY_AGAIN_AFTER_S = 10.0  # a failed build reads and parses up to 64 MiB
 
 
@@ -162,7 +165,7 @@ class ItemRequest:
         body = complete(with_fetched(self._pipeline, self._body, self._hold, self._end))
         self._hold(_bytes_of_rows(self._pipeline, body))
         self._end.left_s()
-        groups = _groups(self._pipeline.encode(body), most_rows)
+        groups = _groups(self._pipeline.encode(body), _at_once(self._pipeline, most_rows)[0])
         return self._pipeline.signature, self._pipeline.prepare(groups[0].tensors), len(groups)
 
 
@@ -181,7 +184,8 @@ class ItemTensorRequest(ItemRequest):
         """`signature`: the one of the pipeline's that the inputs are for."""
         check_outputs(signature, outputs)
         self._outputs = outputs
-        super().__init__(pipeline, pipeline.body_of(prepare(signature, _items_of(inputs))), hold, end)
+        items = prepare(signature, _items_of(inputs), allow_non_finite=pipeline.takes_missing)
+        super().__init__(pipeline, pipeline.body_of(items), hold, end)
 
     async def answer(self, run: Run, most_rows: Callable[[], int]) -> Answered:
         answered = await self._answer_items(run, most_rows)
@@ -282,16 +286,18 @@ def _bytes_of_rows(pipeline: ItemPipeline[Any], body: Mapping[str, Any]) -> int:
     """Memory for the rows of a request, and for the inputs that are made of them at the same time."""
     items = body.get(pipeline.several)
     count = min(len(items), pipeline.most_items) if isinstance(items, list) else 1
-    inputs = min(count * pipeline.input_bytes, max(_INPUT_BYTES_AT_ONCE, pipeline.input_bytes))
+    inputs = min(count * pipeline.run_bytes, max(_RUN_BYTES_AT_ONCE, pipeline.run_bytes))
     return count * pipeline.row_bytes + inputs
 
 
 def _at_once(pipeline: ItemPipeline[Any], most_rows: int) -> tuple[int, int]:
     """How many rows may share a run, and how many runs of a request there may be at a time."""
-    if not pipeline.input_bytes:
+    if pipeline.runs_whole:
+        most_rows = max(most_rows, _ROWS_OF_A_REQUEST)
+    if not pipeline.run_bytes:
         return most_rows, _GROUPS_AT_ONCE
-    rows = max(1, min(most_rows, _INPUT_BYTES_AT_ONCE // pipeline.input_bytes))
-    runs = max(1, min(_GROUPS_AT_ONCE, _INPUT_BYTES_AT_ONCE // (rows * pipeline.input_bytes)))
+    rows = max(1, min(most_rows, _RUN_BYTES_AT_ONCE // pipeline.run_bytes))
+    runs = max(1, min(_GROUPS_AT_ONCE, _RUN_BYTES_AT_ONCE // (rows * pipeline.run_bytes)))
     return rows, runs
 
 
@@ -333,9 +339,15 @@ def _elements(tensors: Tensors) -> int:
 
 
 def _characters(body: Mapping[str, Any]) -> int:
-    """How long the texts of a request are, about."""
-    return sum(
-        len(value) if isinstance(value, str) else sum(len(item) for item in value if isinstance(item, str))
-        for value in body.values()
-        if isinstance(value, (str, list))
-    )
+    """How long a request is, about: its texts, and what is in its lists and objects."""
+    return sum(map(_characters_of, body.values()))
+
+
+def _characters_of(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return 0
+    return sum(len(item) if isinstance(item, str) else _CHARACTERS_OF_A_VALUE for item in value)

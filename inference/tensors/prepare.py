@@ -6,6 +6,7 @@ from itertools import chain, islice
 from typing import Any
 
 import numpy as np
+import orjson
 
 from inference.tensors.arrays import Array
 from inference.tensors.errors import (
@@ -65,6 +66,8 @@ def prepare(
             continue
         if spec.datatype == "BYTES" and spec.name in signature.binary_inputs:
             tensors[spec.name] = _bytes_tensor(spec, value)
+        elif spec.name in signature.json_inputs:
+            tensors[spec.name] = _tensor(spec, _json_texts(value), allow_non_finite, online)
         else:
             tensors[spec.name] = _tensor(spec, value, allow_non_finite, online)
     if len(tensors) != len(raw):
@@ -120,6 +123,22 @@ def _bytes_tensor(spec: TensorSpec, value: Any) -> Array:
     tensor = tensor.reshape(shape if leaves else _completed(spec, shape))
     _check_shape(spec, tensor)
     return tensor
+
+
+def _json_texts(rows: Any) -> Any:
+    """The rows' values as JSON, except those that are texts already."""
+    if isinstance(rows, np.ndarray):
+        rows = rows.tolist()
+    if not isinstance(rows, list):
+        return rows
+    return [row if isinstance(row, (str, bytes)) else _json_text(row) for row in rows]
+
+
+def _json_text(value: Any) -> Any:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    except TypeError:  # is refused as no text
+        return value
 
 
 def _finite_rows(spec: TensorSpec, value: list[Any]) -> Array | None:

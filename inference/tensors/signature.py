@@ -48,6 +48,9 @@ class Signature:
     outputs: tuple[TensorSpec, ...]
     json_outputs: frozenset[str] = frozenset()  # whose texts are JSON; a file's own outputs never are
     binary_inputs: frozenset[str] = frozenset()  # whose texts may be any bytes; a file's own inputs are UTF-8
+    json_inputs: frozenset[str] = (
+        frozenset()
+    )  # a row's value may be any of JSON, and becomes its text; a text stays as it is
 
     @property
     def required_inputs(self) -> list[TensorSpec]:

@@ -6,9 +6,11 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from inference.checks.version_tasks import example_of
 from inference.pipelines.pipeline import ItemPipeline
 from inference.pipelines.tasks import TASKS
 from inference.pipelines.thumbnails import MAX_SIDE
+from inference.tensors.samples import EMPTY_SAMPLE
 from inference.try_it.picture_form import picture_form
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
@@ -34,11 +36,13 @@ def draw_answers(request: HttpRequest, left: Version, right: Version) -> SafeStr
             {**context, "picture": picture_form(right), **_golden_pictures(left.model)},
             request,
         )
+    if kind.one != "text":
+        return ""
     return render_to_string(
         "admin/inference/compare_texts.html",
         {
             **context,
-            "texts": _golden_texts(left.model) or [str(kind.example()["text"])],
+            "texts": _golden_texts(left.model) or [str(example_of(right, EMPTY_SAMPLE)["text"])],
             "has_spans": "offset_unit" in kind.options,
         },
         request,

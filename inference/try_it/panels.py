@@ -10,7 +10,10 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from inference.checks.proofs import known_sample
-from inference.doors.rest.signature import examples_for
+from inference.checks.version_tasks import example_of
+from inference.doors.rest.signature import examples_of_items, examples_of_tensors
+from inference.pipelines.pipeline import ItemPipeline
+from inference.pipelines.tasks import TASKS
 from inference.tensors.signature import Signature
 from inference.try_it.picture_form import picture_form
 from registry.access.policies import Right
@@ -75,5 +78,9 @@ def json_examples(version: Version | None) -> dict[str, str]:
     if version is None or version.signature is None:
         return {}
     sample = known_sample(version.artifact.sha256)
-    examples = examples_for(version.model.task, Signature.from_json(version.signature), sample)
+    kind = TASKS[version.model.task]
+    if issubclass(kind, ItemPipeline):
+        examples = examples_of_items(kind, example_of(version, sample))
+    else:
+        examples = examples_of_tensors(Signature.from_json(version.signature), sample)
     return {name: orjson.dumps(body).decode() for name, body in examples.items() if name != "binary"}

@@ -2,9 +2,11 @@
 
 from typing import Any, NamedTuple
 
+from inference.checks.version_tasks import example_of
 from inference.pipelines.pictures import MAX_BYTES
 from inference.pipelines.pipeline import ItemPipeline
 from inference.pipelines.tasks import TASKS
+from inference.tensors.samples import EMPTY_SAMPLE
 from registry.catalogue.models import Version
 
 
@@ -21,4 +23,4 @@ def picture_form(version: Version) -> PictureForm | None:
     if not issubclass(kind, ItemPipeline) or not kind.reads_files:
         return None
     most_bytes = min(MAX_BYTES, version.task_config.get("max_bytes", MAX_BYTES))
-    return PictureForm(kind.one, kind.example()[kind.one], most_bytes, tuple(kind.options))
+    return PictureForm(kind.one, example_of(version, EMPTY_SAMPLE)[kind.one], most_bytes, tuple(kind.options))

@@ -16,6 +16,7 @@ from registry.intake import parts
 from registry.intake.errors import InsufficientStorage
 from registry.intake.file_scan import ScanLimits
 from registry.intake.file_scan.declarations import read_declaration
+from registry.intake.file_scan.embeddings import are_embeddings, model_of_embeddings
 from registry.intake.file_scan.errors import DataMissing, DataNotNamed, FileRefused, printable
 from registry.intake.file_scan.rewrite import Rewrite, missing_sentence, plan_rewrite
 from registry.intake.file_scan.scan import check_format
@@ -154,6 +155,10 @@ def _planned(model: SentFile, others: Sequence[SentFile], drop_zipmap: bool) -> 
         raise DataNotNamed(
             "A zip must contain the model and everything beside it; send no other files with it."
         )
+    if are_embeddings(model):
+        with model_of_embeddings(model, parts.existing_folder(), _LIMITS, _check_space) as made:
+            yield _planned_rewrite(made.unpacked.model, made.unpacked.others, drop_zipmap, [made.change])
+        return
     with unpack(model, parts.existing_folder(), _LIMITS, _check_space) as out:
         change = f"{printable(out.model.label)} was unpacked from {printable(model.label) or 'the archive'}."
         check_format(out.model.descriptor, _LIMITS)

@@ -118,8 +118,8 @@ def send(page):
 
 
 def wait_checked(page):
-    """Let the page itself follow the check to its end."""
-    page.wait_for_selector("[data-stale]:not([hidden])", timeout=60_000)
+    """Let the page itself follow the check to its end, if it has not ended before the page was drawn."""
+    page.wait_for_selector("#rh-checks[data-open=no], [data-stale]:not([hidden])", timeout=60_000)
 
 
 def compare(page):

@@ -20,7 +20,6 @@ from inference.pipelines.pipeline import ItemPipeline
 from inference.pipelines.plain import PlainClassification
 from inference.tensors.arrays import Array, Tensors
 from inference.tensors.errors import InvalidInput
-from inference.tensors.prepare import prepare
 from registry.catalogue.models import Version
 from registry.errors import ArtifactMissing
 from registry.intake.examples.models import GoldenSet, Metric
@@ -269,9 +268,7 @@ class _ItemMeasurement(_Measurement):
             ) from None
 
     def _ask(self, rows: Sequence[GoldenRow]) -> list[Any]:
-        names = [spec.name for spec in self._pipeline.items.inputs]
-        columns = {name: [row.inputs.get(name) for row in rows] for name in names}
-        body = self._pipeline.body_of(prepare(self._pipeline.items, columns))
+        body = self._pipeline.together([row.inputs for row in rows])
         return self._pipeline.answer(body, partial(self._run, rows), most_rows=self._max_batch)
 
 

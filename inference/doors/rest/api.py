@@ -38,6 +38,7 @@ from inference.pipelines.image_classification import ImageClassification
 from inference.pipelines.text_classification import TextClassification
 from inference.serving import services
 from inference.serving.calls import ModelRequest
+from inference.tensors.signature import Signature
 from registry.access.authentication import ApiKeyAuthentication
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
@@ -45,6 +46,10 @@ from registry.kit.api import HasRight
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_ANY = Signature((), ())
+_TEXT, _PICTURE, _NAMES_IN_TEXT = (
+    task.example_of({}, {}, _ANY) for task in (TextClassification, ImageClassification, Entities)
+)
 # With the demo's Models.
 _EXAMPLES = [
     OpenApiExample(
@@ -65,7 +70,7 @@ _EXAMPLES = [
     ),
     OpenApiExample(
         "text: words, for the Models tone and names", request_only=True, media_type="application/json",
-        value=TextClassification.example(),
+        value=_TEXT,
     ),
 ]  # fmt: skip
 _RIPENESS = OpenApiParameter(
@@ -166,9 +171,6 @@ class _TaskView(ShortDispatch):
         return answer_from_view(TASK_DRY_RUNS[name] if _is_dry_run(request, asked) else door, request, asked)
 
 
-_PICTURE = ImageClassification.example()
-
-
 class ClassifyView(_TaskView):
     @_task_described(
         "classify",
@@ -176,7 +178,7 @@ class ClassifyView(_TaskView):
         CLASSIFY_REQUESTS,
         LABELLED,
         {
-            "one text": {"model": "tone", **TextClassification.example()},
+            "one text": {"model": "tone", **_TEXT},
             "several texts": {"model": "tone", "texts": ["The coffee was good.", "Thank you."]},
             "a picture": {"model": "figures", **_PICTURE},
         },
@@ -206,7 +208,7 @@ class EntitiesView(_TaskView):
         ENTITIES_REQUESTS,
         FOUND,
         {
-            "one text": {"model": "names", **Entities.example()},
+            "one text": {"model": "names", **_NAMES_IN_TEXT},
             "several texts": {"model": "names", "texts": ["Ada met Bob.", "Thank you."]},
         },
     )

@@ -9,7 +9,6 @@ from django.conf import settings
 
 from inference.pipelines.pipeline import ItemPipeline
 from inference.pipelines.plain import PlainClassification
-from inference.pipelines.tasks import TASKS
 from inference.serving.calls import Description
 from inference.tensors.arrays import Array
 from inference.tensors.samples import EMPTY_SAMPLE, Sample, sample_inputs
@@ -20,7 +19,10 @@ _MAX_JSON_VALUES = 4096  # nobody would read longer examples
 
 def signature_of(description: Description, sample: Sample = EMPTY_SAMPLE) -> dict[str, Any]:
     pipeline, signature = description.pipeline, description.signature
-    examples = examples_for(pipeline.task, pipeline.signature, sample)
+    if isinstance(pipeline, ItemPipeline):
+        examples = examples_of_items(type(pipeline), pipeline.example)
+    else:
+        examples = examples_of_tensors(pipeline.signature, sample)
     return {
         "model": description.model,
         "version": description.version,
@@ -35,11 +37,8 @@ def signature_of(description: Description, sample: Sample = EMPTY_SAMPLE) -> dic
     }
 
 
-def examples_for(task: str, signature: Signature, sample: Sample = EMPTY_SAMPLE) -> dict[str, Any]:
+def examples_of_tensors(signature: Signature, sample: Sample = EMPTY_SAMPLE) -> dict[str, Any]:
     """A request in each form that fits, with the sample's sizes; JSON only if it is not too long."""
-    kind = TASKS[task]
-    if issubclass(kind, ItemPipeline):
-        return _examples_of_items(kind.example())
     tensors = {name: _filled(tensor) for name, tensor in sample_inputs(signature, sample).items()}
     examples: dict[str, Any] = {}
     if sum(tensor.size for tensor in tensors.values()) <= _MAX_JSON_VALUES:
@@ -54,14 +53,14 @@ def examples_for(task: str, signature: Signature, sample: Sample = EMPTY_SAMPLE)
     return examples
 
 
-def _examples_of_items(body: dict[str, Any]) -> dict[str, Any]:
+def examples_of_items(kind: type[ItemPipeline[Any]], body: dict[str, Any]) -> dict[str, Any]:
     """One item, several, and items as tensors and rows."""
-    ((name, item),) = body.items()
+    row = kind.row_of(body)
     return {
-        name: body,
-        f"{name}s": {f"{name}s": [item, item]},
-        "inputs": {"inputs": {name: [item]}},
-        "instances": {"instances": [item]},
+        kind.one: body,
+        kind.several: kind.together([body, body]),
+        "inputs": {"inputs": {name: [value] for name, value in row.items()}},
+        "instances": {"instances": [row if len(row) > 1 else next(iter(row.values()))]},
     }
 
 

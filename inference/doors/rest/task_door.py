@@ -15,6 +15,8 @@ from inference.pipelines.entities import Entities
 from inference.pipelines.image_classification import ImageClassification
 from inference.pipelines.object_detection import ObjectDetection
 from inference.pipelines.pipeline import ItemPipeline
+from inference.pipelines.ranking import Ranking
+from inference.pipelines.recommendation import Recommendation
 from inference.pipelines.text_classification import TextClassification
 from inference.serving.calls import ModelRequest
 from registry.access.key_ring import Principal
@@ -24,6 +26,8 @@ _TASKS: dict[str, dict[str, type[ItemPipeline[Any]]]] = {
     "classify": {"classify": TextClassification, "classify-images": ImageClassification},
     "detect": {"detect": ObjectDetection},
     "entities": {"entities": Entities},
+    "rank": {"rank": Ranking},
+    "recommend": {"recommend": Recommendation},
 }
 
 

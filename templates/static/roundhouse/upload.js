@@ -259,7 +259,7 @@
     return STATING.includes(one.name) || KEPT.some((end) => one.name.endsWith(end)) || one.name === readSettings()?.tokenizer;
   }
 
-  const isArchive = (one) => one.name.toLowerCase().endsWith(".zip");
+  const isArchive = (one) => [".zip", ".npz"].some((end) => one.name.toLowerCase().endsWith(end));
   const isMain = (one) => one.name.toLowerCase().endsWith(".onnx") || isArchive(one);
 
   function whatIsWrong(files) {

@@ -210,7 +210,9 @@ def _noting_threads():
 
 @pytest.fixture(autouse=True)
 def held_still(monkeypatch):
-    """Clock, nonces and random ids: two answers to one request differ in nothing else."""
+    """Clock, nonces and random ids: two answers to one request differ in nothing else. No minute ends, either."""
+    for module in ("measure.counts", "serving.runtime"):
+        monkeypatch.setattr(f"inference.{module}.minute_now", lambda: 28_333_333)
     monkeypatch.setattr(request_id, "time", SimpleNamespace(time=lambda: 1_700_000_000.0))
     monkeypatch.setattr(request_id, "_nonces", itertools.repeat(7))
     monkeypatch.setattr(middleware, "uuid", SimpleNamespace(uuid4=lambda: uuid.UUID(int=7)))
@@ -318,7 +320,7 @@ ORDINARY = {
     "media-type": (Sent(headers={"Content-Type": "text/xml"}), 415),
     "compressed": (Sent(gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"}), 415),
     "encoding-in-odd-signs": (Sent(headers={"Content-Encoding": "<gz\\'p>"}), 415),
-    "no-form": (Sent({"rows": ROWS}), 422),
+    "no-form": (Sent({"lines": ROWS}), 422),
     "two-forms": (Sent({**SAMPLE, "data": [1]}), 422),
     "unknown-field": (Sent({**SAMPLE, "verison": 2}), 422),
     "version-in-the-body": (Sent({**SAMPLE, "version": 2}), 422),

@@ -110,7 +110,9 @@ def test_a_closed_group_of_the_sidebar_stays_closed_on_the_next_page(visit):
     page = visit(reverse("admin:index"))
 
     page.locator("details[data-group=audit] > summary").click()
-    page.locator("details[data-group=audit]:not([open])").wait_for(state="attached")
+    page.wait_for_function(
+        "document.cookie.includes('audit')"
+    )  # the page hears of it a moment after it is closed
     page.reload()
 
     page.locator("details[data-group=audit]:not([open])").wait_for(state="attached")

@@ -46,7 +46,8 @@ def test_a_bad_file_says_what_is_wrong_with_it_and_can_be_checked_again(page, em
     assert states == ["failed"] + ["skipped"] * 7
 
     page.reload()
-    page.get_by_role("button", name="Check again").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Check again").click()
     walk.wait_checked(page)
 
     assert "Check 2 failed" in page.inner_text("[data-said]")

@@ -13,20 +13,40 @@ from tests.support.tokenizers_of_tests import a_tokenizer
 LABELS = ["O", "B-PER", "I-PER"]
 TOKENS = tuple(TensorSpec(name, "INT64", (None, None)) for name in ("input_ids", "attention_mask"))
 PICTURES = (TensorSpec("pixels", "FP32", (None, 3, 32, 32)),)
+COLUMNS = (TensorSpec("age", "FP32", (None, 1)), TensorSpec("city", "BYTES", (None, 1)))
+ONE_SCORE = (TensorSpec("score", "FP32", (None, 1)),)
 SIGNATURES = {
     "text-classification": Signature(TOKENS, (TensorSpec("logits", "FP32", (None, 3)),)),
     "entities": Signature(TOKENS, (TensorSpec("logits", "FP32", (None, None, 3)),)),
     "image-classification": Signature(PICTURES, (TensorSpec("logits", "FP32", (None, 3)),)),
     "object-detection": Signature(PICTURES, (TensorSpec("logits", "FP32", (None, 7, 5)),)),
+    "tabular-classification": Signature(COLUMNS, (TensorSpec("logits", "FP32", (None, 3)),)),
+    "tabular-regression": Signature(COLUMNS, ONE_SCORE),
+    "recommendation": Signature(
+        (TensorSpec("user", "INT64", (None,)),), (TensorSpec("scores", "FP32", (None, 15)),)
+    ),
+    "ranking": Signature(COLUMNS, ONE_SCORE),
 }
+UNLABELLED = {"tabular-regression", "recommendation", "ranking"}
+IDS = "".join(f"id {number}\n" for number in range(15)).encode()
 MORE = {"object-detection": {"box_layout": "yolov8"}}
 each_task = pytest.mark.parametrize("kind", TASKS.values(), ids=TASKS)
 each_item_task = pytest.mark.parametrize("kind", ITEM_TASKS, ids=lambda kind: kind.task)
 
 
+def config_of(kind):
+    return {**({} if kind.task in UNLABELLED else {"labels": LABELS}), **MORE.get(kind.task, {})}
+
+
 def built(kind):
-    files = {"tokenizer.json": a_tokenizer("word_piece").encode()}
-    return kind({"labels": LABELS, **MORE.get(kind.task, {})}, files, SIGNATURES[kind.task])
+    files = {"tokenizer.json": a_tokenizer("word_piece").encode(), "users.txt": IDS, "items.txt": IDS}
+    return kind(config_of(kind), files, SIGNATURES[kind.task])
+
+
+def two_of(pipeline):
+    """The tensors of two items, each the example."""
+    row = pipeline.row_of(pipeline.example)
+    return prepare(pipeline.items, {name: [value, value] for name, value in row.items()}, online=True)
 
 
 def run_of(pipeline):
@@ -44,7 +64,7 @@ def run_of(pipeline):
 @each_task
 def test_misspelt_fields_are_refused(kind):
     with pytest.raises(BadTaskConfig) as refused:
-        kind.check_config({"labels": LABELS, "scores": "logits", "lables": [], **MORE.get(kind.task, {})}, ())
+        kind.check_config({**config_of(kind), "scores": "logits", "lables": []}, ("users.txt", "items.txt"))
 
     assert refused.value.field in {"lables", "labels", "scores"}
 
@@ -64,32 +84,30 @@ def test_golden_rows_name_their_metrics(kind):
 def test_names(kind):
     pipeline = built(kind)
 
-    assert list(kind.example()) == [kind.one]
+    assert pipeline.example.keys() <= {kind.one, *kind.beside}
     assert kind.several == f"{kind.one}s"
-    assert [spec.name for spec in pipeline.items.inputs] == [kind.one]
+    assert pipeline.row_of(pipeline.example).keys() <= {spec.name for spec in pipeline.items.inputs}
     assert pipeline.items.has_row_axis
-    assert kind.options.items() <= ITEM_OPTIONS.items() and kind.one not in ITEM_OPTIONS
+    assert kind.options.items() <= ITEM_OPTIONS.items() and set(kind.beside) <= set(kind.options)
+    assert kind.one not in ITEM_OPTIONS
 
 
 @each_item_task
 def test_items_as_tensors_are_the_same_request(kind):
     pipeline = built(kind)
-    (item,) = kind.example().values()
-    tensors = prepare(pipeline.items, {kind.one: [item, item]}, online=True)
 
-    (group,) = pipeline.encode(pipeline.body_of(tensors)).groups
-    (alone,) = pipeline.encode({kind.one: item}).groups
+    (group,) = pipeline.encode(pipeline.body_of(two_of(pipeline))).groups
+    (alone,) = pipeline.encode(pipeline.example).groups
 
     for name, rows in group.tensors.items():
-        assert rows[0].tolist() == rows[1].tolist() == alone.tensors[name][0].tolist()
+        assert rows.tolist() == alone.tensors[name].tolist() * 2
 
 
 @each_item_task
 def test_answers_as_tensors_have_the_shapes_that_are_described(kind):
     pipeline = built(kind)
-    (item,) = kind.example().values()
 
-    body = {**pipeline.body_of({kind.one: np.array([item, item], object)})}
+    body = pipeline.body_of(two_of(pipeline))
     tensors = pipeline.tensors_of(pipeline.answer(body, run_of(pipeline), most_rows=2))
 
     assert list(tensors) == [spec.name for spec in pipeline.items.outputs]
@@ -99,24 +117,37 @@ def test_answers_as_tensors_have_the_shapes_that_are_described(kind):
 
 
 @each_item_task
+def test_bodies_of_one_item_are_joined(kind):
+    pipeline = built(kind)
+
+    one, other = pipeline.answer(kind.together([pipeline.example] * 2), run_of(pipeline), most_rows=4)
+
+    assert [one] == [other] == pipeline.answer(pipeline.example, run_of(pipeline), most_rows=4)
+
+
+@each_item_task
 def test_samples_are_different_items_that_can_be_asked_about(kind):
     pipeline = built(kind)
-    samples = list(kind.samples())
+    samples = pipeline.samples()
+    if samples is None:
+        return
 
-    assert len(set(samples)) == len(samples) >= 12
-    assert len(pipeline.answer({kind.several: samples}, run_of(pipeline), most_rows=4)) == len(samples)
+    assert len(set(samples[kind.several])) == len(samples[kind.several]) >= 12
+    assert len(pipeline.answer(samples, run_of(pipeline), most_rows=4)) == len(samples[kind.several])
 
 
 @each_item_task
 def test_tensors_of_the_model_are_told_from_items(kind):
     pipeline = built(kind)
     own = {spec.name: np.zeros((1, 1), spec.dtype) for spec in pipeline.signature.inputs}
+    are_columns = own.keys() == {spec.name for spec in pipeline.items.inputs}
 
-    assert pipeline.signature_for(own) is None
+    assert (pipeline.signature_for(own) is None) is not are_columns
     for signature in pipeline.item_signatures:
-        (spec,) = signature.inputs
-        value = np.zeros([size or 1 for size in spec.shape], spec.dtype)
-        assert pipeline.signature_for({spec.name: value}) is signature
+        tensors = {
+            spec.name: np.zeros([size or 1 for size in spec.shape], spec.dtype) for spec in signature.inputs
+        }
+        assert pipeline.signature_for(tensors) is signature
 
 
 @each_item_task

@@ -44,7 +44,7 @@ def test_there_are_enough_of_them():
 
 def test_pillow_alone_exceeds_both_limits(tmp_path):
     """Control: what is measured here is seen."""
-    files = {"bomb": bomb(20_000), "scans": many_scans(3_000, 400)}
+    files = {"bomb": bomb(20_000), "scans": many_scans(8_000, 400)}
 
     found = measured(tmp_path, files, "--pillow")
 

@@ -211,7 +211,7 @@ def test_merges_of_10_mib_are_read_quickly():
     TextTokenizer.from_json(data)
 
     assert len(data) > 10 * 2**20
-    assert time.process_time() - read < 12 * (read - started)
+    assert time.process_time() - read < 40 * (read - started)  # minutes, if each merge were compared with all
 
 
 def test_a_word_of_any_length_is_read_quickly():

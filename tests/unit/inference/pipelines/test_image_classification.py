@@ -213,6 +213,6 @@ def test_as_many_bytes_are_fetched_from_a_url_as_the_version_accepts():
 def test_examples_are_answered(shape, datatype):
     pipeline = classifier(shape, datatype)
 
-    (tensor,) = inputs_of(pipeline, pipeline.example()).values()
+    (tensor,) = inputs_of(pipeline, pipeline.example).values()
 
     assert tensor.shape == ((1, 3, 224, 224) if shape[1] == 3 else shape)

@@ -448,4 +448,4 @@ def test_only_patterns_are_slow_to_decode():
 
 def test_examples_are_answered():
     for pipeline in (classifier(**SIMPLE), entities()):
-        assert inputs_of(pipeline, pipeline.example())
+        assert inputs_of(pipeline, pipeline.example)

@@ -38,7 +38,7 @@ def _answer(form, signature, outputs, scores=None):
 
 @pytest.mark.parametrize(
     "body",
-    [[1], "x", None, {}, {"rows": [1]}, {"inputs": {}, "instances": []}, {"features": [1], "data": [1]}],
+    [[1], "x", None, {}, {"lines": [1]}, {"inputs": {}, "instances": []}, {"features": [1], "data": [1]}],
     ids=["list", "text", "null", "empty", "other", "two", "two-originals"],
 )
 def test_a_body_has_exactly_one_form(body):

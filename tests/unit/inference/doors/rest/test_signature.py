@@ -7,7 +7,7 @@ import pytest
 from inference.doors.oip.codec import parse_infer
 from inference.doors.oip.messages import RequestLimits
 from inference.doors.rest.forms import form_of
-from inference.doors.rest.signature import examples_for, signature_of
+from inference.doors.rest.signature import examples_of_tensors, signature_of
 from inference.serving.calls import Description
 from inference.tensors.prepare import prepare
 from inference.tensors.signature import Signature, TensorSpec
@@ -32,7 +32,7 @@ SIGNATURES = {
 
 @pytest.mark.parametrize("signature", SIGNATURES.values(), ids=SIGNATURES.keys())
 def test_every_example_fits(signature):
-    examples = examples_for("tensor", signature)
+    examples = examples_of_tensors(signature)
 
     for name in examples.keys() - {"binary"}:
         assert prepare(signature, form_of(examples[name]).inputs(signature))
@@ -41,7 +41,7 @@ def test_every_example_fits(signature):
 
 @pytest.mark.parametrize("signature", SIGNATURES.values(), ids=SIGNATURES.keys())
 def test_binary_example_names_the_right_sizes(signature):
-    tensors = examples_for("tensor", signature)["binary"]["inputs"]
+    tensors = examples_of_tensors(signature)["binary"]["inputs"]
 
     for tensor in tensors:
         size = tensor["parameters"]["binary_data_size"]
@@ -54,7 +54,7 @@ def test_binary_example_names_the_right_sizes(signature):
 def test_large_examples_are_not_written_out():
     image = Signature((TensorSpec("x", "FP32", (None, 3, 224, 224)),), Y)
 
-    examples = examples_for("tensor", image)
+    examples = examples_of_tensors(image)
 
     assert list(examples) == ["binary"]
     assert examples["binary"]["inputs"][0]["parameters"]["binary_data_size"] == 3 * 224 * 224 * 4
