@@ -111,6 +111,22 @@ def mlp() -> Path:
     return graph.save(path, [256], 10)
 
 
+def clicks(features: int, factors: int = 8) -> Path:
+    """A DeepFM: a linear part, products of pairs of features, and a deep part; its output is a logit."""
+    path = FOLDER / f"clicks_{features}.onnx"
+    if path.exists():
+        return path
+    graph = Graph()
+    factor = graph.weight(features, factors)
+    of_sum = graph.add("Mul", *[graph.add("MatMul", "x", factor)] * 2)
+    of_squares = graph.add("MatMul", graph.add("Mul", "x", "x"), graph.add("Mul", factor, factor))
+    pairs = graph.dense(graph.add("Sub", of_sum, of_squares), factors, 1)
+    deep = graph.relu(graph.dense("x", features, 64))
+    deep = graph.dense(graph.relu(graph.dense(deep, 64, 32)), 32, 1)
+    graph.add("Sum", graph.dense("x", features, 1), pairs, deep)
+    return graph.save(path, [features], 1)
+
+
 def quick_pictures(labels: int = 3) -> Path:
     """A network of pictures that takes less time than decoding one: two coarse convolutions."""
     path = FOLDER / "quick_pictures.onnx"
