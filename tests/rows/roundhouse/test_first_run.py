@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 from django.contrib.auth.models import User
@@ -23,6 +24,10 @@ def own_folder(settings, tmp_path):
     keys.ring.clear()
     yield
     keys.ring.clear()
+
+
+def use_examples(monkeypatch, folder, name="examples"):
+    monkeypatch.setitem(first_run.DEMOS, name, replace(first_run.DEMOS[name], folder=folder))
 
 
 def roles_of(username: str) -> set[str]:
@@ -61,7 +66,7 @@ def test_the_second_start_creates_nothing():
 
 
 def test_the_demo_saves_its_credentials_and_creates_new_ones_if_they_are_lost(monkeypatch, tmp_path):
-    monkeypatch.setattr(first_run, "_import_examples", lambda by: None)
+    monkeypatch.setattr(first_run, "_import_examples", lambda *_: None)
     first_run.prepare_demo()
     kept = json.loads((tmp_path / "first-run.json").read_text())
     first_run.prepare_demo()
@@ -77,7 +82,7 @@ def test_the_demo_saves_its_credentials_and_creates_new_ones_if_they_are_lost(mo
 
 
 def test_the_demos_words_are_printed_again(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(first_run, "_import_examples", lambda by: None)
+    monkeypatch.setattr(first_run, "_import_examples", lambda *_: None)
     with pytest.raises(CommandError, match="No credentials are saved"):
         call_command("credentials")
 
@@ -90,7 +95,7 @@ def test_the_demos_words_are_printed_again(monkeypatch, tmp_path, capsys):
 
 
 def test_a_file_of_an_older_release_is_replaced(monkeypatch, tmp_path):
-    monkeypatch.setattr(first_run, "_import_examples", lambda by: None)
+    monkeypatch.setattr(first_run, "_import_examples", lambda *_: None)
     first_run.prepare_demo()
     path = tmp_path / "first-run.json"
     kept = json.loads(path.read_text())
@@ -106,7 +111,7 @@ def test_an_examples_other_files_come_with_its_model(monkeypatch, tmp_path):
     folder.mkdir()
     for name in ("model.onnx", "about.json", "sample.json", "golden.zip", "tokenizer.json", "config.json"):
         (folder / name).write_text('{"title": "Tone", "notes": "", "task": "text-classification"}')
-    monkeypatch.setattr(first_run, "EXAMPLES", tmp_path)
+    use_examples(monkeypatch, tmp_path)
     monkeypatch.setattr(first_run, "import_version", lambda **given: sent.append(given))
 
     first_run.prepare_demo()
@@ -118,8 +123,8 @@ def test_examples_of_pictures_are_measured_on_their_golden_sets_which_pages_show
     client, monkeypatch, tmp_path
 ):
     for slug in ("figures", "shapes"):
-        shutil.copytree(first_run.EXAMPLES / slug, tmp_path / "examples" / slug)
-    monkeypatch.setattr(first_run, "EXAMPLES", tmp_path / "examples")
+        shutil.copytree(first_run.DEMOS["examples"].folder / slug, tmp_path / "examples" / slug)
+    use_examples(monkeypatch, tmp_path / "examples")
 
     first_run.prepare_demo()
     first_run.prepare_demo()
