@@ -88,7 +88,7 @@ def prepare() -> str:
 def prepare_demo(name: str = "examples", tell: Callable[[str], None] = lambda line: None) -> str:
     """Like `prepare`, but with a demo's Models, and with the credentials saved in a file for the next start.
 
-    `tell` is called with a line for each Model that is registered.
+    `tell` is called with lines about each Model that is registered.
     """
     demo, path = DEMOS[name], _credentials_path()
     credentials = _read_credentials(path)
@@ -188,6 +188,7 @@ def _import_examples(folder: Path, tell: Callable[[str], None], by: Actor) -> No
         if not Split.objects.filter(
             model__slug=slug
         ).exists():  # an earlier first run may have been interrupted
+            tell(f"Registering {slug}")
             about, started = _read_about(file.parent), time.monotonic()
             model = _create_example(slug, about, by)
             _put_golden_set(model, file.with_name("golden.zip"), about, by)
@@ -208,7 +209,7 @@ def _import_examples(folder: Path, tell: Callable[[str], None], by: Actor) -> No
                     reason="an example of a Model that needs a second person's approval",
                     by=by,
                 )
-            tell(f"{slug} is registered, checked and live ({time.monotonic() - started:.1f} s).")
+            tell(f"  checked and live, {time.monotonic() - started:.1f} s")
 
 
 def _read_about(folder: Path) -> dict[str, Any]:

@@ -46,7 +46,11 @@ class Checkout:
             path.mkdir(parents=True)
         for path in (ROOT / "examples" / "real").glob("*.py"):
             shutil.copy(path, examples)
-        about = {"package": "small-model", "notes": "Small.", "files": {"model.onnx": "small_model/weights.onnx"}}
+        about = {
+            "package": "small-model",
+            "notes": "Small.",
+            "files": {"model.onnx": "small_model/weights.onnx"},
+        }
         (examples / "small" / "about.json").write_text(json.dumps(about))
         (examples / "made" / "about.json").write_text(json.dumps({"package": "small-code", "notes": "Made."}))
         (examples / "made" / "convert.py").write_text(
@@ -181,7 +185,10 @@ def test_licences_are_known_by_their_texts(tmp_path):
 def test_each_model_states_what_its_task_and_the_demo_need(example):
     about = example.about
     task = dict(TASKS.items())[about["task"]]
-    config = {"labels": ["O", "B-X"], **about["task_config"]}  # those of personal-data come from its config.json
+    config = {
+        "labels": ["O", "B-X"],
+        **about["task_config"],
+    }  # those of personal-data come from its config.json
 
     task.check_config(config, about.get("files", ()))
     assert f"{example.package}==" in PACKAGES.read_text()
