@@ -159,7 +159,7 @@ def _step(title: str) -> Iterator[list[str]]:
     try:
         yield said
     except BaseException:
-        print()
+        print(flush=True)
         raise
     print(", ".join([*said, f"{time.monotonic() - started:.1f} s"]), flush=True)
 

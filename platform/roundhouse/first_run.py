@@ -277,7 +277,7 @@ class SampleRequest:
 
 
 def requests_to_answer(name: str) -> list[SampleRequest]:
-    """Those whose answers a demo prints once it is ready: of the public models, which nobody knows by heart."""
+    """The requests of the public models, whose answers are printed once the server is ready; none of the examples."""
     credentials = _read_credentials(_credentials_path())
     if name != "real" or credentials is None:
         return []
