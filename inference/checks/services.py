@@ -63,7 +63,7 @@ def import_version(
     with transaction.atomic():
         model = Model.objects.filter(slug=slug).first()
         if model is None:
-            model = catalogue.create_model(slug=slug, title=title, notes=notes, task=requested.name, by=by)
+            model = catalogue.create_model(slug=slug, title=title, task=requested.name, by=by)
         version = catalogue.register_version(
             model=model,
             file=assembled.file,
@@ -71,6 +71,7 @@ def import_version(
             task_files=assembled.task_files,
             input_shapes=input_shapes,
             origin=assembled.origin,
+            notes=notes,
             by=by,
         )
     # If the live version must be measured too, it uses the same options: they do not change its answers.

@@ -6,6 +6,9 @@ import os
 import secrets
 import shlex
 import textwrap
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -38,9 +41,29 @@ from registry.traffic.services import set_approval_rule
 from roundhouse.data_folder import explain_os_error
 from roundhouse.env import ROOT
 
-EXAMPLES = ROOT / "examples"
+
+@dataclass(frozen=True)
+class Demo:
+    """Models to try the product out, each in a folder of its own."""
+
+    folder: Path
+    shown: tuple[str, ...]  # whose requests are printed
+    default_models: str  # which answer requests that name no Model
+
+
+DEMOS = {
+    "examples": Demo(
+        ROOT / "examples",
+        ("ripeness", "tone", "shapes"),
+        "classify=tone,classify-images=figures,detect=shapes,entities=names",
+    ),
+    "real": Demo(  # what examples/real/models.py fetches
+        ROOT / ".real" / "models",
+        ("toxicity", "personal-data", "nsfw"),
+        "classify=toxicity,classify-images=nsfw,entities=personal-data",
+    ),
+}
 _ABOUT_EXAMPLE = ("about.json", "sample.json", "golden.zip")
-_SHOWN = ("ripeness", "tone", "shapes")  # examples whose requests are printed
 _LONG = 300  # characters
 STOP = "Press Ctrl-C to stop everything."
 
@@ -62,32 +85,32 @@ def prepare() -> str:
     return f"{_welcome(credentials, 'These credentials are shown only once. Write them down.')}{STOP}\n"
 
 
-# Which examples answer requests that name no Model.
-DEFAULT_MODELS = "classify=tone,classify-images=figures,detect=shapes,entities=names"
+def prepare_demo(name: str = "examples", tell: Callable[[str], None] = lambda line: None) -> str:
+    """Like `prepare`, but with a demo's Models, and with the credentials saved in a file for the next start.
 
-
-def prepare_demo() -> str:
-    """Like `prepare`, but with example models, and with the credentials saved in a file for the next start."""
-    path = _credentials_path()
+    `tell` is called with lines about each Model that is registered.
+    """
+    demo, path = DEMOS[name], _credentials_path()
     credentials = _read_credentials(path)
     if credentials is None:
         credentials = _create_credentials()
         _save_credentials(path, credentials)
-    _import_examples(command_actor("serve"))
-    return f"{_welcome_again(credentials)}Only warnings are logged here; set ROUNDHOUSE_LOG_LEVEL=info for more. {STOP}\n"
+    _import_examples(demo.folder, tell, command_actor("serve"))
+    return f"{_welcome_again(credentials, demo)}Only warnings are logged here; set ROUNDHOUSE_LOG_LEVEL=info for more. {STOP}\n"
 
 
 def saved_welcome() -> str | None:
-    """What `prepare_demo` returned; None without a valid file of credentials."""
+    """What `prepare_demo` returned, of all demos; None without a valid file of credentials."""
     credentials = _read_credentials(_credentials_path())
-    return _welcome_again(credentials) if credentials is not None else None
+    return _welcome_again(credentials, *DEMOS.values()) if credentials is not None else None
 
 
-def _welcome_again(credentials: Credentials) -> str:
+def _welcome_again(credentials: Credentials, *demos: Demo) -> str:
     return _welcome(
         {**credentials, "url": settings.PUBLIC_URL},
         f"Saved in {_credentials_path()} (only you can read it); `manage.py credentials` prints this again. "
         "Delete the file when you are done trying things out.",
+        *demos,
     )
 
 
@@ -159,13 +182,14 @@ def _save_credentials(path: Path, credentials: Credentials) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def _import_examples(by: Actor) -> None:
-    for file in sorted(EXAMPLES.glob("*/model.onnx")):
+def _import_examples(folder: Path, tell: Callable[[str], None], by: Actor) -> None:
+    for file in sorted(folder.glob("*/model.onnx")):
         slug = file.parent.name
         if not Split.objects.filter(
             model__slug=slug
         ).exists():  # an earlier first run may have been interrupted
-            about = json.loads((file.parent / "about.json").read_text())
+            tell(f"Registering {slug}")
+            about, started = _read_about(file.parent), time.monotonic()
             model = _create_example(slug, about, by)
             _put_golden_set(model, file.with_name("golden.zip"), about, by)
             import_version(
@@ -173,6 +197,7 @@ def _import_examples(by: Actor) -> None:
                 task_config=about.get("task_config"),
                 path=file,
                 data=_files_beside(file),
+                notes=about.get("version_notes", ""),
                 go_live=True,
                 options=session_options(),
                 by=by,
@@ -184,6 +209,12 @@ def _import_examples(by: Actor) -> None:
                     reason="an example of a Model that needs a second person's approval",
                     by=by,
                 )
+            tell(f"  checked and live, {time.monotonic() - started:.1f} s")
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads((folder / "about.json").read_text())
+    return about
 
 
 def _put_golden_set(model: Model, path: Path, about: dict[str, Any], by: Actor) -> None:
@@ -219,7 +250,7 @@ def _create_example(slug: str, about: dict[str, Any], by: Actor) -> Model:
     )
 
 
-def _welcome(credentials: Credentials, note: str) -> str:
+def _welcome(credentials: Credentials, note: str, *demos: Demo) -> str:
     url, key = credentials["url"], credentials["api_key"]
     lines = textwrap.dedent(f"""
         Roundhouse runs at {url}
@@ -232,19 +263,52 @@ def _welcome(credentials: Credentials, note: str) -> str:
 
         {note}
         """)
-    return f"{lines}{_curl_lines(url, key)}\n"
+    return f"{lines}{_curl_lines(url, key, demos)}\n"
 
 
-def _sample(slug: str) -> str:
-    """An example's request as an argument of curl; a long one as its file."""
-    path = EXAMPLES / slug / "sample.json"
-    text = json.dumps(json.loads(path.read_text()))
-    return f"'{text}'" if len(text) < _LONG else f"@{shlex.quote(str(path))}"
+@dataclass(frozen=True)
+class SampleRequest:
+    """The request of a demo's Model, as it is printed and as it is sent."""
+
+    slug: str
+    arguments: str  # of curl
+    body: bytes
+    headers: Mapping[str, str]
 
 
-def _curl_lines(url: str, key: str) -> str:
+def requests_to_answer(name: str) -> list[SampleRequest]:
+    """The requests of the public models, whose answers are printed once the server is ready; none of the examples."""
+    credentials = _read_credentials(_credentials_path())
+    if name != "real" or credentials is None:
+        return []
+    key = {"Authorization": f"Bearer {credentials['api_key']}"}
+    return [replace(sample, headers={**sample.headers, **key}) for sample in _sample_requests(DEMOS[name])]
+
+
+def _sample_requests(demo: Demo) -> list[SampleRequest]:
+    """Of those Models that are shown and registered."""
     models = set(Model.objects.values_list("slug", flat=True))
-    shown = [slug for slug in _SHOWN if slug in models]
+    folders = [demo.folder / slug for slug in demo.shown if slug in models]
+    return [_sample_request(folder) for folder in folders if folder.exists()]
+
+
+def _sample_request(folder: Path) -> SampleRequest:
+    """A picture is sent as it is; a long JSON is printed as its file."""
+    about = _read_about(folder)
+    if "picture" in about:
+        path = ROOT / about["picture"]
+        arguments = f"-H 'Content-Type: image/png' --data-binary @{shlex.quote(str(path))}"
+        return SampleRequest(folder.name, arguments, path.read_bytes(), {"Content-Type": "image/png"})
+    path = folder / "sample.json"
+    text = json.dumps(json.loads(path.read_text()))
+    data = text if len(text) < _LONG else f"@{path}"
+    return SampleRequest(
+        folder.name, f"-d {shlex.quote(data)}", text.encode(), {"Content-Type": "application/json"}
+    )
+
+
+def _curl_lines(url: str, key: str, demos: Sequence[Demo]) -> str:
+    shown = [request for demo in demos for request in _sample_requests(demo)]
     if not shown:
         return (
             "\nRegister a model, then send it a request:\n\n"
@@ -255,8 +319,8 @@ def _curl_lines(url: str, key: str) -> str:
     lines = [
         f"  curl {url}/readyz?verbose",
         *(
-            f"  curl -H 'Authorization: Bearer {key}' {url}/api/v1/models/{slug}/predict -d {_sample(slug)}"
-            for slug in shown
+            f"  curl -H 'Authorization: Bearer {key}' {url}/api/v1/models/{request.slug}/predict {request.arguments}"
+            for request in shown
         ),
     ]
     return "\nTry it:\n\n" + "\n".join(lines) + "\n"

@@ -1,5 +1,6 @@
 """Thirty pictures, composed here: pages of text that lie in four directions, drawings, and coloured noise."""
 
+from functools import cache
 from io import BytesIO
 
 import numpy as np
@@ -12,13 +13,14 @@ _FORMATS = ("PNG", "JPEG", "WEBP")
 _TURNS = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 
 
-def pictures() -> list[bytes]:
+@cache
+def pictures() -> tuple[bytes, ...]:
     """Of many sizes, larger and smaller than the models' inputs."""
     chance = np.random.default_rng(30)
     makers = (_page, _page, _drawing, _page, _noise)
-    return [
+    return tuple(
         _saved(makers[number % len(makers)](chance, number), _FORMATS[number % 3]) for number in range(COUNT)
-    ]
+    )
 
 
 def _saved(image: Image.Image, file_format: str) -> bytes:

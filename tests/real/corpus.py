@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from examples.real.fetching import REAL
 from tests.real import inputs as of
 from tests.real.exported import exported, exporter_licences
-from tests.real.folder import REAL
 from tests.real.inputs import Inputs, Maker
 from tests.real.packages import licences, packages
 

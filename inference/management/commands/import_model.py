@@ -41,6 +41,11 @@ class Command(BaseCommand):
         )  # fmt: skip
         parser.add_argument("--title", default="", help="A readable title, used when the Model is created.")
         parser.add_argument(
+            "--notes",
+            default="",
+            help="Notes on the version, such as where the file comes from and its licence.",
+        )
+        parser.add_argument(
             "--task", choices=[name for name, _ in TASKS.items()],
             help="What the Model does; by default what an existing Model has, and tensor for a new one.",
         )  # fmt: skip
@@ -71,7 +76,15 @@ class Command(BaseCommand):
         )
 
     def handle(
-        self, *_: Any, name: str, file: Path, data: list[Path], title: str, live: bool, **options: Any
+        self,
+        *_: Any,
+        name: str,
+        file: Path,
+        data: list[Path],
+        title: str,
+        notes: str,
+        live: bool,
+        **options: Any,
     ) -> None:
         if options["labels"] and not (options["task"] or options["scores"] or _exists(name)):
             raise CommandError(
@@ -84,6 +97,7 @@ class Command(BaseCommand):
                 path=file,
                 data=data,
                 title=title,
+                notes=notes,
                 options=session_options(),
                 task=options["task"] or (PlainClassification.task if options["scores"] else None),
                 task_config=_task_config(options["task_config"], options["labels"], options["scores"]),

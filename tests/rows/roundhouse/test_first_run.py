@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,6 +11,7 @@ from django.urls import reverse
 
 from registry.access import keys
 from registry.access.models import ApiKey
+from registry.catalogue.models import Version
 from registry.intake.examples.models import GoldenResult, GoldenSet
 from registry.record.models import AuditRecord
 from roundhouse import first_run
@@ -23,6 +25,10 @@ def own_folder(settings, tmp_path):
     keys.ring.clear()
     yield
     keys.ring.clear()
+
+
+def use_examples(monkeypatch, folder, name="examples"):
+    monkeypatch.setitem(first_run.DEMOS, name, replace(first_run.DEMOS[name], folder=folder))
 
 
 def roles_of(username: str) -> set[str]:
@@ -61,7 +67,7 @@ def test_the_second_start_creates_nothing():
 
 
 def test_the_demo_saves_its_credentials_and_creates_new_ones_if_they_are_lost(monkeypatch, tmp_path):
-    monkeypatch.setattr(first_run, "_import_examples", lambda by: None)
+    monkeypatch.setattr(first_run, "_import_examples", lambda *_: None)
     first_run.prepare_demo()
     kept = json.loads((tmp_path / "first-run.json").read_text())
     first_run.prepare_demo()
@@ -77,7 +83,7 @@ def test_the_demo_saves_its_credentials_and_creates_new_ones_if_they_are_lost(mo
 
 
 def test_the_demos_words_are_printed_again(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(first_run, "_import_examples", lambda by: None)
+    monkeypatch.setattr(first_run, "_import_examples", lambda *_: None)
     with pytest.raises(CommandError, match="No credentials are saved"):
         call_command("credentials")
 
@@ -90,7 +96,7 @@ def test_the_demos_words_are_printed_again(monkeypatch, tmp_path, capsys):
 
 
 def test_a_file_of_an_older_release_is_replaced(monkeypatch, tmp_path):
-    monkeypatch.setattr(first_run, "_import_examples", lambda by: None)
+    monkeypatch.setattr(first_run, "_import_examples", lambda *_: None)
     first_run.prepare_demo()
     path = tmp_path / "first-run.json"
     kept = json.loads(path.read_text())
@@ -106,7 +112,7 @@ def test_an_examples_other_files_come_with_its_model(monkeypatch, tmp_path):
     folder.mkdir()
     for name in ("model.onnx", "about.json", "sample.json", "golden.zip", "tokenizer.json", "config.json"):
         (folder / name).write_text('{"title": "Tone", "notes": "", "task": "text-classification"}')
-    monkeypatch.setattr(first_run, "EXAMPLES", tmp_path)
+    use_examples(monkeypatch, tmp_path)
     monkeypatch.setattr(first_run, "import_version", lambda **given: sent.append(given))
 
     first_run.prepare_demo()
@@ -118,8 +124,8 @@ def test_examples_of_pictures_are_measured_on_their_golden_sets_which_pages_show
     client, monkeypatch, tmp_path
 ):
     for slug in ("figures", "shapes"):
-        shutil.copytree(first_run.EXAMPLES / slug, tmp_path / "examples" / slug)
-    monkeypatch.setattr(first_run, "EXAMPLES", tmp_path / "examples")
+        shutil.copytree(first_run.DEMOS["examples"].folder / slug, tmp_path / "examples" / slug)
+    use_examples(monkeypatch, tmp_path / "examples")
 
     first_run.prepare_demo()
     first_run.prepare_demo()
@@ -132,3 +138,71 @@ def test_examples_of_pictures_are_measured_on_their_golden_sets_which_pages_show
     client.force_login(User.objects.get(username="operator"))
     for golden_set in GoldenSet.objects.all():
         assert client.get(reverse("golden-picture", args=[golden_set.pk, 12])).status_code == 200
+
+
+@pytest.fixture
+def real_models(monkeypatch, tmp_path):
+    """Two examples under the names of public models, as examples/real/models.py leaves those."""
+    folder = tmp_path / "models"
+    for slug, example, more in (
+        ("toxicity", "tone", {"version_notes": "small-model 1.0. Licence: MIT.\n\nCopyright 2020 Ada"}),
+        ("nsfw", "figures", {"picture": "docs/pictures/home.png"}),
+    ):
+        shutil.copytree(first_run.DEMOS["examples"].folder / example, folder / slug)
+        about = json.loads((folder / slug / "about.json").read_text())
+        about.pop("golden_metric", None)
+        (folder / slug / "about.json").write_text(json.dumps({**about, **more}))
+    use_examples(monkeypatch, folder, "real")
+    return folder
+
+
+def test_the_demo_of_public_models_shows_their_licences_and_requests(client, real_models):
+    told: list[str] = []
+
+    said = first_run.prepare_demo("real", told.append)
+
+    assert [line.partition(",")[0] for line in told] == [
+        "Registering nsfw", "  checked and live", "Registering toxicity", "  checked and live",
+    ]  # fmt: skip
+    picture = first_run.ROOT / "docs" / "pictures" / "home.png"
+    toxicity, nsfw = [line for line in said.splitlines() if "/predict" in line]
+    assert 'models/toxicity/predict -d \'{"text": ' in toxicity
+    assert nsfw.endswith(f"/nsfw/predict -H 'Content-Type: image/png' --data-binary @{picture}")
+    requests = first_run.requests_to_answer("real")
+    assert [request.slug for request in requests] == ["toxicity", "nsfw"]
+    assert requests[1].body == picture.read_bytes()
+    assert all(request.headers["Authorization"].split()[1] in said for request in requests)
+    version = Version.objects.get(model__slug="toxicity")
+    assert version.notes.startswith("small-model 1.0. Licence: MIT.")
+    client.force_login(User.objects.get(username="operator"))
+    page = client.get(reverse("admin:registry_version_change", args=[version.pk])).content.decode()
+    assert "small-model 1.0. Licence: MIT." in page and "Copyright 2020 Ada" in page
+
+    told.clear()
+    first_run.prepare_demo("real", told.append)
+
+    assert told == []
+    assert Version.objects.count() == 2
+    assert first_run.requests_to_answer("examples") == []
+
+
+def test_serve_says_how_to_fetch_models_that_are_not_there(monkeypatch, tmp_path):
+    use_examples(monkeypatch, tmp_path / "missing", "real")
+
+    with pytest.raises(CommandError, match="run `make demo-real`"):
+        call_command("serve", demo="real")
+
+    assert not User.objects.exists()
+
+
+def test_serve_quotes_the_refusal_of_a_model(monkeypatch, real_models, settings, capsys):
+    """A machine may lack what a model needs; that is no fault of ours to trace back."""
+    monkeypatch.delenv("ROUNDHOUSE_DEFAULT_MODELS", raising=False)
+    monkeypatch.setenv("ROUNDHOUSE_LOG_LEVEL", "warning")
+    settings.PORT = settings.GRPC_PORT = 0
+    (real_models / "nsfw" / "model.onnx").write_bytes(b"<html>404</html>")
+
+    with pytest.raises(CommandError, match="The file is a web page"):
+        call_command("serve", demo="real")
+
+    assert capsys.readouterr().out == "Registering nsfw\n"

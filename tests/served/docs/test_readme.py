@@ -1,4 +1,4 @@
-"""The first prediction of README.md, pasted into a shell beside a served Roundhouse."""
+"""The first prediction of README.md, pasted into a shell beside a served Roundhouse. tests/real does so with a public model."""
 
 import shutil
 
@@ -11,8 +11,8 @@ def test_the_first_prediction_answers_what_the_page_says(embedded, tmp_path):
     if shutil.which("curl") is None:
         missing("no curl: install the distribution's package `curl`")
     page = snippets_of(ROOT / "README.md")
-    asked = next(snippet for snippet in page if "/predict" in snippet.code)
-    answered = next(snippet for snippet in page if snippet.language == "json")
+    at, asked = next((at, snippet) for at, snippet in enumerate(page) if "/tone/predict" in snippet.code)
+    answered = page[at + 1]
     code = asked.code.replace("http://127.0.0.1:8000", embedded.url).replace("curl ", "curl -s ")
     environment = {"KEY": embedded.credentials["api_key"]}
 

@@ -3,6 +3,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection
 from typing import Any
 
@@ -11,7 +12,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
+from registry.errors import RoundhouseError
 from roundhouse import command_lines, first_run
+from roundhouse.first_run import SampleRequest
 from roundhouse.supervisor import Child, Supervisor, port_problem
 
 
@@ -22,51 +25,69 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--demo",
-            action="store_true",
-            help="Also register the example models, and save the credentials in the data folder.",
+            nargs="?",
+            const="examples",
+            choices=first_run.DEMOS,
+            help="Also register example models, and save the credentials in the data folder. `real`: the public models that"
+            " `make demo-real` fetches.",
         )
 
-    def handle(self, *_: Any, demo: bool, **__: Any) -> None:
+    def handle(self, *_: Any, demo: str | None, **__: Any) -> None:
+        if demo and not first_run.DEMOS[demo].folder.exists():
+            raise CommandError("The public models have not been fetched yet: run `make demo-real`.")
         if demo and "ROUNDHOUSE_LOG_LEVEL" not in os.environ:
             os.environ["ROUNDHOUSE_LOG_LEVEL"] = (
                 "warning"  # for the children: the credentials must stay in sight
             )
             logging.getLogger().setLevel(logging.WARNING)
         if demo:  # for requests to /api/v1/classify and /entities that name no Model
-            os.environ.setdefault("ROUNDHOUSE_DEFAULT_MODELS", first_run.DEFAULT_MODELS)
+            os.environ.setdefault("ROUNDHOUSE_DEFAULT_MODELS", first_run.DEMOS[demo].default_models)
         for port in filter(None, (settings.PORT, settings.GRPC_PORT)):
             # Our processes share gRPC's port, so a second server would join it unnoticed.
             if problem := port_problem(settings.BIND, port):
                 raise CommandError(problem)
         try:
             call_command("migrate", verbosity=0, interactive=False)
-            welcome = first_run.prepare_demo() if demo else first_run.prepare()
+            welcome = first_run.prepare_demo(demo, self._tell) if demo else first_run.prepare()
+            samples = first_run.requests_to_answer(demo) if demo else []
+        except RoundhouseError as error:  # the machine lacks what an example needs
+            raise CommandError(str(error)) from None
         except (OSError, DatabaseError) as error:
             raise CommandError(first_run.explain_failure(error)) from None
 
         command_lines.set_temporary_folder()
         # In a thread, and only once the server is ready: commands pasted earlier would fail.
-        greeter = threading.Thread(target=self._greet_when_ready, args=(welcome,), daemon=True)
+        greeter = threading.Thread(target=self._greet_when_ready, args=(welcome, samples), daemon=True)
         sys.exit(
             Supervisor([Child(name, command_lines.supervised(name)) for name in command_lines.SERVICES]).run(
                 on_started=greeter.start
             )
         )
 
-    def _greet_when_ready(self, welcome: str) -> None:
-        while not _is_ready():
+    def _greet_when_ready(self, welcome: str, samples: Sequence[SampleRequest]) -> None:
+        while _ask("GET", "/readyz")[0] != 200:
             time.sleep(0.1)
-        self.stdout.write(welcome)
+        self._tell(welcome)
+        for sample in samples:
+            _, answer = _ask("POST", f"/api/v1/models/{sample.slug}/predict", sample.body, sample.headers)
+            self._tell(f"{sample.slug} answers:\n  {answer}\n")
+
+    def _tell(self, text: str) -> None:
+        self.stdout.write(text)
         self.stdout.flush()
 
 
-def _is_ready() -> bool:
+def _ask(
+    method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Status and text of the answer; 0 if nothing answers."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.BIND, settings.BIND)  # noqa: S104
-    connection = HTTPConnection(host, settings.PORT, timeout=2)
+    connection = HTTPConnection(host, settings.PORT, timeout=20)
     try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
     except OSError:
-        return False
+        return 0, ""
     finally:
         connection.close()

@@ -22,11 +22,13 @@ pytestmark = pytest.mark.django_db
 FILE = str(ROOT / "examples" / "ripeness" / "model.onnx")
 
 
-def test_classification_keeps_its_labels():
+def test_classification_keeps_its_labels_and_notes():
     call_command(
-        "import_model", "fruit", FILE, "--labels", "unripe, ripe,overripe", "--scores", "probabilities"
-    )
+        "import_model", "fruit", FILE, "--labels", "unripe, ripe,overripe", "--scores", "probabilities",
+        "--notes", "From fruit-models 1.0, MIT",
+    )  # fmt: skip
 
+    assert Version.objects.get().notes == "From fruit-models 1.0, MIT"
     assert Model.objects.get().task == "classification"
     assert Version.objects.get().task_config == {
         "labels": ["unripe", "ripe", "overripe"],
