@@ -250,6 +250,11 @@ class DetectedObject(Base):
 
 
 class ObjectsOfPicture(_OfPicture):
+    label = serializers.CharField(  # type: ignore[assignment]  # the metaclass removes it
+        allow_null=True, help_text="The best one's; null if nothing was found."
+    )
+    confidence = serializers.FloatField(allow_null=True)
+    box = BoxCorners(allow_null=True)
     objects = DetectedObject(many=True, help_text="Best first.")
 
 
