@@ -51,13 +51,8 @@ def handlers() -> list[grpc.GenericRpcHandler]:
 async def predict_features(request: pb.FeaturesRequest, caller: Caller) -> pb.FeaturesResponse:
     model = _NamedModel(caller)
     prediction, output = await model.run(model.input_of(partial(_as_row, request.features)))
-    row = output.ravel()
-    if not row.size:
-        raise BadRequest(f"{prediction.model} answered with an empty tensor, which is not a prediction.")
-    if not prediction.pipeline.labels:
-        return pb.FeaturesResponse(prediction=row[0], outputs=row)
-    best = int(np.argmax(row))
-    return pb.FeaturesResponse(prediction=best, confidence=row[best], outputs=row)
+    one = prediction.pipeline.one_number(output)
+    return pb.FeaturesResponse(prediction=one.prediction, confidence=one.confidence, outputs=output.ravel())
 
 
 async def predict(request: pb.PredictRequest, caller: Caller) -> pb.PredictResponse:

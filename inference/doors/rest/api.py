@@ -60,7 +60,7 @@ _EXAMPLES = [
         value={"features": [0.21, 0.79, 0.31]},
     ),
     OpenApiExample(
-        "data: one row, with a confidence", request_only=True, media_type="application/json",
+        "data: one row, answered with one number", request_only=True, media_type="application/json",
         value={"data": [0.21, 0.79, 0.31]},
     ),
     OpenApiExample(

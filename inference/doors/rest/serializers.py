@@ -30,7 +30,7 @@ class PredictFeatures(Base):
 
 class PredictData(Base):
     data = serializers.ListField(  # type: ignore[assignment]  # the metaclass removes it
-        help_text="One row of the only input; a classification also returns its confidence."
+        help_text="One row of the only input, answered with one number."
     )
 
 
@@ -187,10 +187,16 @@ class RowsPredicted(_Predicted):
 
 
 class RowPredicted(_Predicted):
-    prediction = serializers.JSONField(help_text="The only output's row.")
-    confidence = serializers.FloatField(
-        required=False, help_text="For a classification requested with `data`: its largest probability."
+    prediction = serializers.ListField(help_text="The only output's row, for `features`.")
+
+
+class NumberPredicted(_Predicted):
+    """For `data`."""
+
+    prediction = serializers.FloatField(
+        help_text="Of a classification the index of the likeliest class; else the output's first number."
     )
+    confidence = serializers.FloatField(help_text="Of a classification how likely that class is; else 0.")
 
 
 class LabelScore(Base):
@@ -311,7 +317,9 @@ DETECT_REQUESTS = [DetectImage, DetectImages, DetectImageUrl, DetectImageUrls]
 ENTITIES_REQUESTS = [EntitiesText, EntitiesTexts]
 LABELLED = [TextLabelled, TextsLabelled, PictureLabelled, PicturesLabelled]
 DETECTED, FOUND = [ObjectsDetected, ObjectsOfPicturesDetected], [EntitiesFound, EntitiesOfTextsFound]
-RESPONSES = [TensorsPredicted, RowsPredicted, RowPredicted, *LABELLED, *DETECTED, *FOUND, DryRun]
+# Generated clients take the first that fits, and RowPredicted has fewer fields.
+ONE_ROW_PREDICTED = [NumberPredicted, RowPredicted]
+RESPONSES = [TensorsPredicted, RowsPredicted, *ONE_ROW_PREDICTED, *LABELLED, *DETECTED, *FOUND, DryRun]
 
 
 class TensorDescription(Base):
