@@ -63,7 +63,8 @@ def prepare() -> str:
 
 
 # Which examples answer requests that name no Model.
-DEFAULT_MODELS = "classify=tone,classify-images=figures,detect=shapes,entities=names"
+DEFAULT_MODEL = "ripeness"
+DEFAULT_MODELS = f"predict={DEFAULT_MODEL},classify=tone,classify-images=figures,detect=shapes,entities=names"
 
 
 def prepare_demo() -> str:

@@ -40,6 +40,12 @@ class _OfModel(Base):
     )
 
 
+class PredictFeaturesOfModel(PredictFeatures, _OfModel): ...
+
+
+class PredictDataOfModel(PredictData, _OfModel): ...
+
+
 class _TopK(Base):
     top_k = serializers.IntegerField(
         required=False,
@@ -310,6 +316,7 @@ REQUESTS = [
     PredictTensors, PredictRows, PredictFeatures, PredictData, PredictText, PredictTexts, PredictImage, PredictImages,
     PredictImageUrl, PredictImageUrls,
 ]  # fmt: skip
+ONE_ROW_REQUESTS = [PredictFeaturesOfModel, PredictDataOfModel]
 CLASSIFY_REQUESTS = [
     ClassifyText, ClassifyTexts, ClassifyImage, ClassifyImages, ClassifyImageUrl, ClassifyImageUrls,
 ]  # fmt: skip
