@@ -9,7 +9,7 @@ from inference.doors.entry import HttpDoor
 from inference.doors.oip.door import OIP
 from inference.doors.rest import api
 from inference.doors.rest.door import REST
-from inference.doors.rest.task_door import TASK_DOORS
+from inference.doors.rest.task_door import ONE_ROW, TASK_DOORS
 
 _MODEL, _VERSION, _ALIAS = (
     "models/<str:model>",
@@ -51,4 +51,6 @@ def resolve_prediction(path: str) -> PredictionAddress | None:
         return PredictionAddress(OIP, match[1], match[2] or "")
     if match := _TASK.fullmatch(path):
         return PredictionAddress(TASK_DOORS[match[1]])
+    if path == "/predict":
+        return PredictionAddress(ONE_ROW)
     return None

@@ -60,8 +60,14 @@ class FoundObject:
 
 @dataclass(frozen=True, slots=True)
 class PictureObjects:
-    """The objects of a picture, best first; its size after its EXIF turn; how many frames it has (the first one was read)."""
+    """The objects of a picture, best first; its size after its EXIF turn; how many frames it has (the first one was read).
 
+    The best one is also told by itself, for callers who want one object as they want one label; null where there is none.
+    """
+
+    label: str | None
+    confidence: float | None
+    box: Box | None
     objects: Sequence[FoundObject]
     width: int
     height: int
@@ -100,6 +106,13 @@ def _read(config: Config, signature: Signature) -> tuple[_BoxFields, PictureInpu
     said = _BoxFields(fields), PictureInputs(fields, signature, _USUAL)
     fields.end()
     return said
+
+
+def _answer(objects: Sequence[FoundObject], picture: Picture) -> PictureObjects:
+    best = objects[0] if objects else None
+    label, confidence, box = (best.label, best.confidence, best.box) if best else (None, None, None)
+    size = picture.placement
+    return PictureObjects(label, confidence, box, objects, size.width, size.height, picture.frames)
 
 
 def _row_bytes(spec: TensorSpec) -> int:
@@ -177,9 +190,7 @@ class ObjectDetection(PictureTask[BoxesAsked]):
             rules=encoded.context.rules,
         )
         return [
-            PictureObjects(
-                self._objects(boxes), picture.placement.width, picture.placement.height, picture.frames
-            )
+            _answer(self._objects(boxes), picture)
             for boxes, picture in zip(found, encoded.context.pictures, strict=True)
         ]
 

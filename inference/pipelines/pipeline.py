@@ -69,6 +69,13 @@ class TokenReader(Protocol):
         """Turn texts into rows."""
 
 
+class OneNumber(NamedTuple):
+    """A prediction as one number, and how likely it is: the index of the likeliest class, or any number, with 0."""
+
+    prediction: float
+    confidence: float
+
+
 class FieldChoice(NamedTuple):
     """One value of a field, for people who choose among several."""
 
@@ -130,9 +137,12 @@ class Pipeline(ABC):
         """
         return ""
 
-    def confidence(self, row: Array) -> float | None:
-        """How likely the best class is, from one row of outputs; None where there are no classes."""
-        return None
+    def one_number(self, row: Array) -> OneNumber:
+        """A row of the only output, for callers who want one number: its first, where there are no classes."""
+        if not row.size:
+            raise UnusableOutput("The model answered with an empty tensor, which is not a prediction.")
+        first = row.flat[0].item()
+        return OneNumber(int(first) if isinstance(first, bool) else first, 0.0)
 
     def padding_is_harmless(self, run: Callable[[Tensors], Tensors]) -> bool:
         """Whether rows that are filled up to a greater width get the same answer, so that rows may share widths."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from inference.pipelines.errors import BadTaskConfig
 from inference.pipelines.labels import read_labels, shown
-from inference.pipelines.pipeline import Config, Fields, Files, FilesBeside, Pipeline, hash_of
+from inference.pipelines.pipeline import Config, Fields, Files, FilesBeside, OneNumber, Pipeline, hash_of
 from inference.tensors.arrays import Array
 from inference.tensors.signature import Signature, TensorSpec
 
@@ -49,12 +49,15 @@ class PlainClassification(Pipeline):
     def digest(self) -> str:
         return hash_of(self.task, [self.labels, self.scores, self.output])
 
-    def confidence(self, row: Array) -> float | None:
-        if not row.size or row.dtype == object:
-            return None
+    def one_number(self, row: Array) -> OneNumber:
+        if not row.size:
+            return super().one_number(row)
         scores = row.astype(np.float64).ravel()
-        best = float(scores.max())
-        return best if self.scores == PROBABILITIES else 1.0 / math.fsum(np.exp(scores - best))
+        best = int(scores.argmax())
+        if self.scores == PROBABILITIES:
+            return OneNumber(best, float(scores[best]))
+        with np.errstate(invalid="ignore"):  # an infinite score makes the confidence NaN
+            return OneNumber(best, 1.0 / math.fsum(np.exp(scores - scores[best])))
 
 
 def _read(config: Config) -> tuple[list[str], str]:

@@ -21,6 +21,7 @@ class ApiIndexView(View):
         return JsonResponse(
             {
                 "predict": f"{url}/api/v1/models/{{model}}/predict",
+                "predict_default": f"{url}/predict",
                 "classify": f"{url}/api/v1/classify",
                 "detect": f"{url}/api/v1/detect",
                 "entities": f"{url}/api/v1/entities",

@@ -55,7 +55,7 @@ DEMOS = {
     "examples": Demo(
         ROOT / "examples",
         ("ripeness", "tone", "shapes"),
-        "classify=tone,classify-images=figures,detect=shapes,entities=names",
+        "predict=ripeness,classify=tone,classify-images=figures,detect=shapes,entities=names",
     ),
     "real": Demo(  # what examples/real/models.py fetches
         ROOT / ".real" / "models",

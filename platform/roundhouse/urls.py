@@ -4,6 +4,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerSplitView
 
+from inference.doors.rest.api import PredictDefaultView
 from registry.access.login import OwnPasswordView, login
 from registry.kit.admin.search import search_page
 from roundhouse import problems
@@ -16,6 +17,7 @@ admin.site.empty_value_display = "–"
 urlpatterns = [  # in order of traffic: programs first, people last
     path("api/v1/", include("inference.doors.urls")),
     path("", include("inference.doors.oip.urls")),
+    path("predict", PredictDefaultView.as_view(), name="predict-default"),
     path("api/v1/", include("inference.jobs.urls")),
     path("api/v1/", include("inference.measure.urls")),
     path("api/v1/", include("registry.urls")),

@@ -3,10 +3,14 @@
 They are shared, so a test brings Models of its own where it changes anything, and ends what it began.
 """
 
+import threading
+from base64 import b64decode
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from inference.pipelines.object_detection import ObjectDetection
 from tests.support.browser import log_in, open_page
 from tests.support.missing import missing
 from tests.support.private import PrivateRedis, a_database
@@ -17,11 +21,33 @@ WEB_THREADS = 16
 
 
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def picture_host() -> Iterator[str]:
+    """Another server, whose `/picture.png` the demo may fetch; everything else is missing there."""
+    (picture,) = ObjectDetection.example().values()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_there = self.path == "/picture.png"
+            self.send_response(200 if is_there else 404)
+            self.end_headers()
+            self.wfile.write(b64decode(picture) if is_there else b"")
+
+        def log_message(self, *_: object) -> None:
+            """It says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory, picture_host: str) -> Iterator[Served]:
     """The demo in one web process, so that what it takes in memory and threads can be told."""
     with serving(
         tmp_path_factory.mktemp("embedded"), "--demo", WEB_PROCESSES=1, WEB_THREADS=WEB_THREADS,
-        GRPC_PORT=free_port(), PREDICT_BINARY_MB=16, FETCH_ALLOWED_HOSTS="127.0.0.1:9",
+        GRPC_PORT=free_port(), PREDICT_BINARY_MB=16, FETCH_ALLOWED_HOSTS=f"127.0.0.1:9,{picture_host}",
+        ITEM_HOSTS="127.0.0.1",
     ) as served:  # fmt: skip
         served.wait_ready()
         yield served

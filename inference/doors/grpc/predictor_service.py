@@ -51,13 +51,8 @@ def handlers() -> list[grpc.GenericRpcHandler]:
 async def predict_features(request: pb.FeaturesRequest, caller: Caller) -> pb.FeaturesResponse:
     model = _NamedModel(caller)
     prediction, output = await model.run(model.input_of(partial(_as_row, request.features)))
-    row = output.ravel()
-    if not row.size:
-        raise BadRequest(f"{prediction.model} answered with an empty tensor, which is not a prediction.")
-    if not prediction.pipeline.labels:
-        return pb.FeaturesResponse(prediction=row[0], outputs=row)
-    best = int(np.argmax(row))
-    return pb.FeaturesResponse(prediction=best, confidence=row[best], outputs=row)
+    one = prediction.pipeline.one_number(output)
+    return pb.FeaturesResponse(prediction=one.prediction, confidence=one.confidence, outputs=output.ravel())
 
 
 async def predict(request: pb.PredictRequest, caller: Caller) -> pb.PredictResponse:
@@ -90,7 +85,7 @@ class _NamedModel:
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
-        name = caller.metadata.get("x-model") or settings.DEFAULT_MODEL
+        name = caller.metadata.get("x-model") or settings.DEFAULT_MODELS.get("predict")
         if not name:
             raise UnknownModel(
                 "The call does not name a Model, and there is no default; send metadata `x-model`."

@@ -22,6 +22,8 @@ from inference.doors.rest.serializers import (
     ENTITIES_REQUESTS,
     FOUND,
     LABELLED,
+    ONE_ROW_PREDICTED,
+    ONE_ROW_REQUESTS,
     REQUESTS,
     RESPONSES,
     Base,
@@ -32,7 +34,13 @@ from inference.doors.rest.serializers import (
     SignatureResponse,
 )  # fmt: skip
 from inference.doors.rest.signature import signature_of
-from inference.doors.rest.task_door import TASK_DOORS, TASK_DRY_RUNS
+from inference.doors.rest.task_door import (
+    ONE_ROW,
+    ONE_ROW_DRY_RUN,
+    TASK_DOORS,
+    TASK_DRY_RUNS,
+    DefaultModelDoor,
+)
 from inference.pipelines.entities import Entities
 from inference.pipelines.image_classification import ImageClassification
 from inference.pipelines.text_classification import TextClassification
@@ -65,7 +73,7 @@ _EXAMPLES = [
         value={"features": [0.21, 0.79, 0.31]},
     ),
     OpenApiExample(
-        "data: one row, with a confidence", request_only=True, media_type="application/json",
+        "data: one row, answered with one number", request_only=True, media_type="application/json",
         value={"data": [0.21, 0.79, 0.31]},
     ),
     OpenApiExample(
@@ -136,7 +144,7 @@ def _task_described(
     examples: Mapping[str, dict[str, Any]],
     form: type[Base] | None = None,
 ) -> Callable[[F], F]:
-    component = name.capitalize()
+    component = "".join(map(str.capitalize, name.split("_")))
     bodies = PolymorphicProxySerializer(
         component_name=component, serializers=requests, resource_type_field_name=None
     )
@@ -147,8 +155,8 @@ def _task_described(
     return extend_schema(
         operation_id=name,
         summary=summary,
-        description="`model` names a Model of this task; without it the default one answers, which an operator sets with "
-        "`ROUNDHOUSE_DEFAULT_MODELS`. A Model's own address, `/predict`, takes the same items and gives the same answers."
+        description="`model` names a Model that answers such requests; without it the default one does, which an operator sets "
+        "with `ROUNDHOUSE_DEFAULT_MODELS`. A Model's own address, `/api/v1/models/{model}/predict`, gives the same answers."
         + (_PICTURE_AS_BODY if files else ""),
         parameters=[ROUTING_KEY, DEADLINE, DRY_RUN],
         examples=[
@@ -161,14 +169,33 @@ def _task_described(
     )
 
 
-class _TaskView(ShortDispatch):
+class _DefaultModelView(ShortDispatch):
     authentication_classes = [ApiKeyAuthentication]
     permission_classes = [HasRight(Right.PREDICT)]
 
-    def answer(self, request: Request, name: str) -> HttpResponse:
-        door = TASK_DOORS[name]
+    def answer_at(self, door: DefaultModelDoor, dry_run: DefaultModelDoor, request: Request) -> HttpResponse:
         asked = door.model_request(cast("Principal", request.user), "", "", "")
-        return answer_from_view(TASK_DRY_RUNS[name] if _is_dry_run(request, asked) else door, request, asked)
+        return answer_from_view(dry_run if _is_dry_run(request, asked) else door, request, asked)
+
+
+class PredictDefaultView(_DefaultModelView):
+    @_task_described(
+        "predict_default",
+        "Predict one row with the default Model",
+        ONE_ROW_REQUESTS,
+        ONE_ROW_PREDICTED,
+        {
+            "features: one row": {"model": "ripeness", "features": [0.21, 0.79, 0.31]},
+            "data: one row, answered with one number": {"model": "ripeness", "data": [0.21, 0.79, 0.31]},
+        },
+    )
+    def post(self, request: Request) -> HttpResponse:
+        return self.answer_at(ONE_ROW, ONE_ROW_DRY_RUN, request)
+
+
+class _TaskView(_DefaultModelView):
+    def answer(self, request: Request, name: str) -> HttpResponse:
+        return self.answer_at(TASK_DOORS[name], TASK_DRY_RUNS[name], request)
 
 
 class ClassifyView(_TaskView):

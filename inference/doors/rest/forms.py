@@ -10,12 +10,15 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from inference.doors.errors import NotAPrediction, UnfitForm, UnknownField
 from inference.doors.wire import pointer_to
 from inference.pipelines.pipeline import ItemPipeline
 from inference.pipelines.tasks import ITEM_OPTIONS, ITEM_TASKS
 from inference.serving.calls import Inputs, Items, Prediction
 from inference.serving.routes import Route
+from inference.tensors.arrays import Array
 from inference.tensors.errors import InvalidInput, MissingTensor, UnknownTensor
 from inference.tensors.names import nearest
 from inference.tensors.signature import Signature, TensorSpec
@@ -150,15 +153,21 @@ class OneRow(Form):
         return {"prediction": _row(prediction)}
 
 
-class OneRowWithConfidence(OneRow):
-    """`{"data": [1, 2, 3]}` → `{"prediction": [0.1, 0.9], "confidence": 0.9}`; a confidence only for a classification."""
+class OneRowForOneNumber(OneRow):
+    """`{"data": [1, 2, 3]}` → `{"prediction": 1, "confidence": 0.9}`, as gRPC's Predictor answers"""
 
     name = "data"
 
+    def inputs(self, signature: Signature) -> Inputs:
+        inputs = super().inputs(signature)
+        if signature.outputs[0].datatype == "BYTES":
+            raise UnfitForm(
+                "The version returns texts, but `data` is answered with one number; send `features`."
+            )
+        return inputs
+
     def answer(self, prediction: Prediction) -> dict[str, Any]:
-        row = _row(prediction)
-        confidence = prediction.pipeline.confidence(row)
-        return {"prediction": row} if confidence is None else {"prediction": row, "confidence": confidence}
+        return prediction.pipeline.one_number(_row(prediction))._asdict()
 
 
 class OneItem(Form):
@@ -209,8 +218,10 @@ def forms_of_items(task: type[ItemPipeline[Any]]) -> Forms:
     }
 
 
+FORMS_OF_ONE_ROW: Forms = {form.name: form for form in (OneRow, OneRowForOneNumber)}
 FORMS: Forms = {
-    **{form.name: form for form in (NamedTensors, Rows, OneRow, OneRowWithConfidence)},
+    **{form.name: form for form in (NamedTensors, Rows)},
+    **FORMS_OF_ONE_ROW,
     **{name: form for task in ITEM_TASKS for name, form in forms_of_items(task).items()},
 }
 
@@ -265,6 +276,7 @@ def _has_rows(spec: TensorSpec) -> bool:
     return spec.any_rank or (len(spec.shape) > 1 and spec.shape[0] in {None, 1})
 
 
-def _row(prediction: Prediction) -> Any:
+def _row(prediction: Prediction) -> Array:
+    """The only output's row, which is a list even if the output has no axis but that of the rows."""
     (tensor,) = prediction.outputs.values()
-    return tensor[0] if tensor.ndim and tensor.shape[0] == 1 else tensor
+    return tensor[0] if tensor.ndim > 1 and tensor.shape[0] == 1 else np.atleast_1d(tensor)

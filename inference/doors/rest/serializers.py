@@ -30,7 +30,7 @@ class PredictFeatures(Base):
 
 class PredictData(Base):
     data = serializers.ListField(  # type: ignore[assignment]  # the metaclass removes it
-        help_text="One row of the only input; a classification also returns its confidence."
+        help_text="One row of the only input, answered with one number."
     )
 
 
@@ -38,6 +38,12 @@ class _OfModel(Base):
     model = serializers.CharField(
         required=False, help_text="`name` or `name@alias`; the default Model of this address without it."
     )
+
+
+class PredictFeaturesOfModel(PredictFeatures, _OfModel): ...
+
+
+class PredictDataOfModel(PredictData, _OfModel): ...
 
 
 class _TopK(Base):
@@ -187,10 +193,16 @@ class RowsPredicted(_Predicted):
 
 
 class RowPredicted(_Predicted):
-    prediction = serializers.JSONField(help_text="The only output's row.")
-    confidence = serializers.FloatField(
-        required=False, help_text="For a classification requested with `data`: its largest probability."
+    prediction = serializers.ListField(help_text="The only output's row, for `features`.")
+
+
+class NumberPredicted(_Predicted):
+    """For `data`."""
+
+    prediction = serializers.FloatField(
+        help_text="Of a classification the index of the likeliest class; else the output's first number."
     )
+    confidence = serializers.FloatField(help_text="Of a classification how likely that class is; else 0.")
 
 
 class LabelScore(Base):
@@ -250,6 +262,11 @@ class DetectedObject(Base):
 
 
 class ObjectsOfPicture(_OfPicture):
+    label = serializers.CharField(  # type: ignore[assignment]  # the metaclass removes it
+        allow_null=True, help_text="The best one's; null if nothing was found."
+    )
+    confidence = serializers.FloatField(allow_null=True)
+    box = BoxCorners(allow_null=True)
     objects = DetectedObject(many=True, help_text="Best first.")
 
 
@@ -299,6 +316,7 @@ REQUESTS = [
     PredictTensors, PredictRows, PredictFeatures, PredictData, PredictText, PredictTexts, PredictImage, PredictImages,
     PredictImageUrl, PredictImageUrls,
 ]  # fmt: skip
+ONE_ROW_REQUESTS = [PredictFeaturesOfModel, PredictDataOfModel]
 CLASSIFY_REQUESTS = [
     ClassifyText, ClassifyTexts, ClassifyImage, ClassifyImages, ClassifyImageUrl, ClassifyImageUrls,
 ]  # fmt: skip
@@ -306,7 +324,9 @@ DETECT_REQUESTS = [DetectImage, DetectImages, DetectImageUrl, DetectImageUrls]
 ENTITIES_REQUESTS = [EntitiesText, EntitiesTexts]
 LABELLED = [TextLabelled, TextsLabelled, PictureLabelled, PicturesLabelled]
 DETECTED, FOUND = [ObjectsDetected, ObjectsOfPicturesDetected], [EntitiesFound, EntitiesOfTextsFound]
-RESPONSES = [TensorsPredicted, RowsPredicted, RowPredicted, *LABELLED, *DETECTED, *FOUND, DryRun]
+# Generated clients take the first that fits, and RowPredicted has fewer fields.
+ONE_ROW_PREDICTED = [NumberPredicted, RowPredicted]
+RESPONSES = [TensorsPredicted, RowsPredicted, *ONE_ROW_PREDICTED, *LABELLED, *DETECTED, *FOUND, DryRun]
 
 
 class TensorDescription(Base):

@@ -48,7 +48,9 @@ def examples_of_tensors(signature: Signature, sample: Sample = EMPTY_SAMPLE) -> 
             examples["instances"] = {"instances": [_first_rows(named)]}
             row = _first_rows(named)
             if isinstance(row, list) and len(signature.outputs) == 1:
-                examples |= {"features": {"features": row}, "data": {"data": row}}
+                examples["features"] = {"features": row}
+                if signature.outputs[0].datatype != "BYTES":
+                    examples["data"] = {"data": row}
     examples["binary"] = {"inputs": [_binary(signature, name, tensor) for name, tensor in tensors.items()]}
     return examples
 

@@ -1,5 +1,6 @@
-"""Requests whose address names a task instead of a Model: the body names the Model, or the default one answers."""
+"""Requests whose address names no Model: the body names it, or the default one answers."""
 
+from abc import abstractmethod
 from typing import Any
 
 from django.conf import settings
@@ -7,7 +8,7 @@ from django.conf import settings
 from inference.doors.errors import NoDefaultModel, UnsupportedBody
 from inference.doors.rest.bodies import BodyKind, kind_of, read_fields
 from inference.doors.rest.door import DryRunDoor, ReadForm, RestDoor
-from inference.doors.rest.forms import form_of, forms_of_items
+from inference.doors.rest.forms import FORMS_OF_ONE_ROW, Forms, form_of, forms_of_items
 from inference.doors.wire import Environ
 from inference.engine.requests import Cancellation
 from inference.errors import BadBody
@@ -31,15 +32,15 @@ _TASKS: dict[str, dict[str, type[ItemPipeline[Any]]]] = {
 }
 
 
-class TaskDoor(RestDoor):
-    """`{"text": "…"}`, `{"images": ["…"]}` and the like, and `model` if the default is not meant."""
+class DefaultModelDoor(RestDoor):
+    """Some of the forms, and `model` if the default is not meant."""
 
-    def __init__(self, name: str) -> None:
-        """`name`: the last part of the address."""
-        self.name, self._tasks = name, _TASKS[name]
-        self._forms = {
-            form: read for task in self._tasks.values() for form, read in forms_of_items(task).items()
-        }
+    def __init__(self, address: str, forms: Forms) -> None:
+        self._address, self._forms = address, forms
+
+    @abstractmethod
+    def default_name(self, field: str) -> str:
+        """What the setting calls the default Model for the form with this field."""
 
     def model_request(
         self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
@@ -48,16 +49,16 @@ class TaskDoor(RestDoor):
 
     def longest_body(self, environ: Environ) -> int:
         if kind_of(environ) is BodyKind.BINARY:
-            raise UnsupportedBody("Tensors go to a Model's own address; send JSON, a picture or a form here.")
+            raise UnsupportedBody("Tensors in binary go to a Model's own address; send JSON here.")
         return super().longest_body(environ)
 
     def name_model(self, request: ModelRequest, environ: Environ, body: bytes) -> None:
         request.fields = fields = read_fields(kind_of(environ), environ, body)
-        default = self._task_of(form_of(fields, self._forms).name)
+        default = self.default_name(form_of(fields, self._forms).name)
         named = fields.pop("model", settings.DEFAULT_MODELS.get(default))
         if named is None:
             raise NoDefaultModel(
-                f"No Model answers such requests at /api/v1/{self.name} by default. Name one in `model`, or have an"
+                f"No Model answers such requests at {self._address} by default. Name one in `model`, or have an"
                 f" operator set ROUNDHOUSE_DEFAULT_MODELS={default}=MODEL."
             )
         if not isinstance(named, str) or not named:
@@ -65,19 +66,47 @@ class TaskDoor(RestDoor):
         request.model, _, alias = named.partition("@")
         request.alias = alias or None
 
+
+class TaskDoor(DefaultModelDoor):
+    """`{"text": "…"}`, `{"images": ["…"]}` and the like."""
+
+    def __init__(self, name: str) -> None:
+        """`name`: the last part of the address."""
+        self._tasks = _TASKS[name]
+        forms = {form: read for task in self._tasks.values() for form, read in forms_of_items(task).items()}
+        super().__init__(f"/api/v1/{name}", forms)
+
+    def default_name(self, field: str) -> str:
+        return next(name for name, task in self._tasks.items() if field in task.request_fields())
+
     def read_form(self, fields: Any) -> ReadForm:
         form = form_of(fields, self._forms)
-        task = self._tasks[self._task_of(form.name)]
+        task = self._tasks[self.default_name(form.name)]
         return ReadForm(form, (form.name, *task.options), task.task)
-
-    def _task_of(self, field: str) -> str:
-        """The task whose items are in this field, by its name in the setting."""
-        return next(name for name, task in self._tasks.items() if field in task.request_fields())
 
 
 class TaskDryRunDoor(TaskDoor, DryRunDoor):
     """Checks such a request, and runs nothing."""
 
 
+class OneRowDoor(DefaultModelDoor):
+    """`{"features": […]}` or `{"data": […]}` at `/predict`, where clients of small model servers send them."""
+
+    def __init__(self) -> None:
+        super().__init__("/predict", FORMS_OF_ONE_ROW)
+
+    def default_name(self, field: str) -> str:
+        return "predict"
+
+    def read_form(self, fields: Any) -> ReadForm:
+        form = form_of(fields, self._forms)
+        return ReadForm(form, form.fields)
+
+
+class OneRowDryRunDoor(OneRowDoor, DryRunDoor):
+    """Checks such a request, and runs nothing."""
+
+
 TASK_DOORS = {name: TaskDoor(name) for name in _TASKS}
 TASK_DRY_RUNS = {name: TaskDryRunDoor(name) for name in _TASKS}
+ONE_ROW, ONE_ROW_DRY_RUN = OneRowDoor(), OneRowDryRunDoor()

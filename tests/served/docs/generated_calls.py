@@ -6,8 +6,15 @@ import sys
 
 from roundhouse_client import AuthenticatedClient
 from roundhouse_client.api.models import list_models
-from roundhouse_client.api.predictions import model_schema, predict, predict_alias, predict_version
+from roundhouse_client.api.predictions import (
+    model_schema,
+    predict,
+    predict_alias,
+    predict_default,
+    predict_version,
+)
 from roundhouse_client.models import (
+    PredictDataOfModelRequest,
     PredictDataRequest,
     PredictFeaturesRequest,
     PredictRowsRequest,
@@ -31,6 +38,7 @@ ANSWERS = {
     ),
     "features": predict.sync("ripeness", client=client, body=PredictFeaturesRequest(ROW), x_deadline_ms=1000),
     "data": predict.sync("ripeness", client=client, body=PredictDataRequest(ROW)),
+    "default": predict_default.sync(client=client, body=PredictDataOfModelRequest(ROW)),
     "dry-run": predict.sync("ripeness", client=client, body=PredictFeaturesRequest(ROW), dry_run=True),
     "version": predict_version.sync("ripeness", 1, client=client, body=PredictFeaturesRequest(ROW)),
     "alias": predict_alias.sync("ripeness", "champion", client=client, body=PredictFeaturesRequest(ROW)),

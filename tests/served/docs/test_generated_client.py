@@ -58,11 +58,10 @@ def test_snippet_prints_what_the_page_says(generated, environment):
         ("tensors", "TensorsPredicted", lambda answer: answer["outputs"]["probabilities"][0]),
         ("rows", "RowsPredicted", lambda answer: answer["predictions"][0]),
         ("features", "RowPredicted", lambda answer: answer["prediction"]),
-        ("data", "RowPredicted", lambda answer: answer["prediction"]),
         ("version", "RowPredicted", lambda answer: answer["prediction"]),
         ("alias", "RowPredicted", lambda answer: answer["prediction"]),
     ],
-    ids=["tensors", "rows", "features", "data", "version", "alias"],
+    ids=["tensors", "rows", "features", "version", "alias"],
 )
 def test_prediction_has_its_type_and_numbers(answers, case, kind, scores):
     named, answer = answers[case]
@@ -71,6 +70,15 @@ def test_prediction_has_its_type_and_numbers(answers, case, kind, scores):
     assert scores(answer) == SCORES
     assert (answer["model"], answer["version"], answer["split"]) == ("ripeness", 1, 1)
     assert answer["request_id"]
+
+
+@pytest.mark.parametrize("case", ["data", "default"])
+def test_one_number_has_its_type(answers, case):
+    named, answer = answers[case]
+
+    assert named == "NumberPredicted"
+    assert (answer["prediction"], answer["confidence"]) == (0, pytest.approx(0.98188, abs=1e-4))
+    assert answer["model"] == "ripeness"
 
 
 def test_dry_run_has_its_type(answers):

@@ -25,13 +25,15 @@ def test_database_address_is_parsed():
 
 
 def test_default_models_by_address():
-    given = read_environment({"ROUNDHOUSE_DEFAULT_MODELS": "classify=tone, entities=names@champion"})
+    given = read_environment(
+        {"ROUNDHOUSE_DEFAULT_MODELS": "predict=scores,classify=tone, entities=names@champion"}
+    )
 
-    assert given.default_models == {"classify": "tone", "entities": "names@champion"}
+    assert given.default_models == {"predict": "scores", "classify": "tone", "entities": "names@champion"}
     assert read_environment({}).default_models == {}
 
 
-@pytest.mark.parametrize("raw", ["tone", "classify=", "predict=tone", "classify=a,classify=b"])
+@pytest.mark.parametrize("raw", ["tone", "classify=", "tone=predict", "classify=a,classify=b"])
 def test_default_models_that_cannot_be_meant_are_refused(raw):
     with pytest.raises(BadEnvironment, match=r"ROUNDHOUSE_DEFAULT_MODELS is .*: use classify=MODEL"):
         read_environment({"ROUNDHOUSE_DEFAULT_MODELS": raw})

@@ -40,7 +40,7 @@ class Command(BaseCommand):
                 "warning"  # for the children: the credentials must stay in sight
             )
             logging.getLogger().setLevel(logging.WARNING)
-        if demo:  # for requests to /api/v1/classify and /entities that name no Model
+        if demo:  # for requests that name no Model
             os.environ.setdefault("ROUNDHOUSE_DEFAULT_MODELS", first_run.DEMOS[demo].default_models)
         for port in filter(None, (settings.PORT, settings.GRPC_PORT)):
             # Our processes share gRPC's port, so a second server would join it unnoticed.

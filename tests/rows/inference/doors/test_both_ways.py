@@ -409,6 +409,26 @@ TEXTS = {
     "method-GET": (Sent(path=CLASSIFY, method="GET"), 405, "django"),
 }  # fmt: skip
 
+# One row, for the default Model.
+AT_ROOT = {
+    "features": (Sent({"features": ROWS[0]}, "/predict"), 200, "loop"),
+    "data": (Sent({"data": ROWS[0]}, "/predict"), 200, "loop"),
+    "named": (Sent({"data": ROWS[0], "model": "ripeness@champion"}, "/predict"), 200, "loop"),
+    "curls-content-type": (
+        Sent({"data": ROWS[0]}, "/predict", {"Content-Type": "application/x-www-form-urlencoded"}), 200, "loop",
+    ),
+    "not-json": (Sent(b"{", "/predict"), 400, "loop"),
+    "another-form": (Sent(SAMPLE, "/predict"), 422, "loop"),
+    "unknown-model": (Sent({"data": ROWS[0], "model": "nobody"}, "/predict"), 404, "loop"),
+    "binary": (Sent(PACKED, "/predict", {"Content-Type": BINARY}), 415, "loop"),
+    "no-key": (Sent({"data": ROWS[0]}, "/predict", {"Authorization": "absent"}), 401, "loop"),
+    "large-body": (Sent(json.dumps({"data": ROWS[0]}).encode() + b" " * LOOP_BYTES, "/predict"), 200, "work"),
+    "dry-run": (Sent({"data": ROWS[0]}, "/predict", query="dry_run=1"), 200, "django"),
+    "query-of-many": (Sent({"data": ROWS[0]}, "/predict", query="a&" * 2_000), 400, "django"),
+    "method-GET": (Sent(path="/predict", method="GET"), 405, "django"),
+    "slash": (Sent({"data": ROWS[0]}, "/predict/"), 404, "django"),
+}  # fmt: skip
+
 # What is no prediction in its plainest form.
 DJANGOS = {
     "dry-run": (Sent(query="dry_run=1"), 200),
@@ -516,6 +536,17 @@ def test_texts_are_answered_both_ways_and_long_ones_in_a_thread(texts):
     answered = {name: texts.ask(sent) for name, (sent, *_) in TEXTS.items()}
 
     assert _told(answered) == {name: (status, by) for name, (_, status, by) in TEXTS.items()}
+
+
+def test_one_row_is_answered_both_ways_at_the_root(doors, settings):
+    settings.DEFAULT_MODELS = {"predict": "ripeness"}
+
+    answered = {name: doors.ask(sent) for name, (sent, *_) in AT_ROOT.items()}
+
+    assert _told(answered) == {name: (status, by) for name, (_, status, by) in AT_ROOT.items()}
+    settings.DEFAULT_MODELS = {}
+    answer, by = doors.ask(Sent({"data": ROWS[0]}, "/predict"))
+    assert (answer.status, answer.code, by) == (404, "no_default_model", "loop")
 
 
 def test_requests_of_a_task_are_counted_under_the_model_that_was_found(texts):

@@ -73,7 +73,7 @@ GAPS = {
     "inputs": (REST, {"inputs": {"x": [[1, None, 2.0, 0]]}}),
     "instances": (REST, {"instances": [[1, None, 2.0, 0]]}),
     "features": (REST, {"features": [1, None, 2.0, 0]}),
-    "data": (REST, {"data": [1, None, 2.0, 0]}),
+    "data": (REST, {"data": [None, 1, 2.0, 0]}),
     "oip": (OIP, _oip_json([1, None, 2.0, 0])),
     "oip-nested": (OIP, _oip_json([[1, None, 2.0, 0]], "FP64")),
     "by-number": ("/api/v1/models/gappy/versions/1/predict", {"features": [1, None, 2.0, 0]}),
@@ -95,7 +95,8 @@ def test_null_in_json_is_nan_while_the_setting_is_on(post, allow, url, body):
         assert "serving setting `allow_non_finite`" in answer.content.decode()
     assert answered.status_code == 200
     if "dry_run" not in url:
-        assert "1.0,0.0,2.0,0.0" in answered.content.decode()
+        written = '"prediction":0.0,"confidence":0.0' if "data" in body else "1.0,0.0,2.0,0.0"
+        assert written in answered.content.decode()
 
 
 @pytest.mark.parametrize("is_on", [False, True])

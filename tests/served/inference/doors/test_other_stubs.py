@@ -1,4 +1,7 @@
-"""Stubs that were not made for this server: a Predictor outside any package, and a ModelService in the package `model`."""
+"""Stubs that were not made for this server: a Predictor outside any package, and a ModelService in the package `model`.
+
+They name no Model, so the default one answers: in the demo `ripeness`.
+"""
 
 import json
 import subprocess
@@ -6,6 +9,7 @@ import subprocess
 import pytest
 
 from tests.support.peers import tritonclient_python
+from tests.support.processes import post
 
 PREDICTOR = """
 syntax = "proto3";
@@ -31,7 +35,7 @@ import grpc
 import model_pb2, model_pb2_grpc, predictor_pb2, predictor_pb2_grpc
 
 address, key = sys.argv[1:]
-told = {"timeout": 20, "metadata": [("authorization", f"Bearer {key}"), ("x-model", "ripeness")]}
+told = {"timeout": 20, "metadata": [("authorization", f"Bearer {key}")]}
 row = [0.21, 0.79, 0.31]
 one = model_pb2.PredictRequest(input=row, shape=[1, 3])
 two = model_pb2.PredictRequest(input=[*row, 0.82, 0.18, 0.88], shape=[2, 3])
@@ -69,6 +73,15 @@ def test_predictor_answers_with_the_best_class_and_its_score(answers):
 
     assert (answers["prediction"], answers["confidence"]) == (best, answers["output"][best])
     assert answers["confidence"] > 0.9
+
+
+def test_predictor_answers_with_the_numbers_of_data_over_http(answers, embedded):
+    row = {"data": [0.21, 0.79, 0.31]}
+    status, over_http = post(f"{embedded.url}/predict", row, **embedded.authorization)
+
+    assert status == 200
+    assert answers["prediction"] == over_http["prediction"]
+    assert answers["confidence"] == pytest.approx(over_http["confidence"])
 
 
 def test_model_service_answers_one_and_many(answers):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.pipelines.errors import BadTaskConfig
+from inference.pipelines.errors import BadTaskConfig, UnusableOutput
 from inference.pipelines.pipeline import FilesBeside
 from inference.pipelines.plain import PlainClassification, PlainTensors
 from inference.tensors.signature import Signature, TensorSpec
@@ -83,14 +83,45 @@ def test_the_hash_depends_on_all_that_changes_answers():
 @pytest.mark.parametrize(
     ("scores", "row", "expected"),
     [
-        ("logits", [0.0, 0.0], 0.5),
-        ("logits", [1000.0, 0.0], 1.0),
-        ("probabilities", [0.2, 0.8], 0.8),
-        ("logits", [], None),
+        ("logits", [0.0, 0.0], (0, 0.5)),
+        ("logits", [0.0, np.log(3)], (1, 0.75)),
+        ("logits", [1000.0, 0.0], (0, 1.0)),
+        ("logits", [7.0], (0, 1.0)),
+        ("probabilities", [0.2, 0.8], (1, 0.8)),
+        ("probabilities", [[0.2, 0.8]], (1, 0.8)),
     ],
-    ids=["even", "large", "probabilities", "empty"],
+    ids=["even", "logits", "large", "one-class", "probabilities", "row-axis"],
 )
-def test_the_confidence_is_that_of_the_best_label(scores, row, expected):
+def test_one_number_for_a_classification_is_the_likeliest_class_and_how_likely_it_is(scores, row, expected):
     pipeline = PlainClassification({**GOOD, "scores": scores}, {}, signature(SCORES))
 
-    assert pipeline.confidence(np.array(row)) == (None if expected is None else pytest.approx(expected))
+    assert pipeline.one_number(np.array(row)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("row", [[np.nan, 1.0], [np.inf, 1.0], [-np.inf, -np.inf]], ids=str)
+def test_scores_that_are_not_finite_make_no_confidence(row):
+    assert np.isnan(PlainClassification(GOOD, {}, signature(SCORES)).one_number(np.array(row)).confidence)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.float16([0.25, 4]), 0.25),
+        (np.int64([[2**53 + 1]]), 2**53 + 1),
+        (np.bool_([True]), 1),
+    ],
+    ids=["no-axis", "first-of-several", "large-whole-number", "yes-or-no"],
+)
+def test_one_number_without_classes_is_the_first_one(row, expected):
+    one = PlainTensors({}, {}, signature(SCORES)).one_number(np.asarray(row))
+
+    assert (one, type(one.prediction)) == ((expected, 0.0), type(expected))
+
+
+@pytest.mark.parametrize("kind", [PlainTensors, PlainClassification])
+def test_an_empty_row_has_no_number(kind):
+    pipeline = kind(GOOD if kind is PlainClassification else {}, {}, signature(SCORES))
+
+    with pytest.raises(UnusableOutput, match="empty tensor"):
+        pipeline.one_number(np.empty((1, 0)))

@@ -54,7 +54,7 @@ def served():
 @pytest.fixture(autouse=True)
 def roomy(settings):
     settings.PREDICT_BINARY_BYTES = 64 << 20
-    settings.DEFAULT_MODEL = None
+    settings.DEFAULT_MODELS = {}
 
 
 @pytest.fixture(autouse=True)
@@ -503,7 +503,7 @@ class TestPredictor:
         assert call.trailing["x-request-id"] == "rid-1"
 
     def test_the_default_model_answers_where_none_is_named(self, call, serving, settings):
-        settings.DEFAULT_MODEL = "scores@champion"
+        settings.DEFAULT_MODELS = {"predict": "scores@champion"}
 
         self.features(call, 1, 2)
 

@@ -204,9 +204,86 @@ def test_original_forms(client, key, live):
 
     told = [orjson.loads(_post(client, key, {form: ROWS[0]}).content) for form in ("features", "data")]
 
-    assert [said["prediction"] for said in told] == [pytest.approx(first)] * 2
-    assert [said.get("confidence") for said in told] == [None, pytest.approx(max(first))]
+    row, number = told
+    assert (row["prediction"], "confidence" in row) == (pytest.approx(first), False)
+    assert (number["prediction"], number["confidence"]) == (
+        first.index(max(first)),
+        pytest.approx(max(first)),
+    )
     assert all(request_id.read(said["request_id"]) for said in told)
+
+
+class TestTheDefaultModel:
+    """`POST /predict`, as clients of small model servers send it."""
+
+    @pytest.fixture(autouse=True)
+    def default(self, settings):
+        settings.DEFAULT_MODELS = {"predict": "ripeness"}
+
+    @pytest.mark.parametrize("query", ["", "?dry_run=1"], ids=["run", "dry"])
+    @pytest.mark.parametrize("form", ["features", "data"])
+    def test_answers_as_at_its_own_address(self, client, key, live, form, query):
+        body = {form: ROWS[0]}
+
+        own = _post(client, key, body, url=URL + query).json()
+        unnamed = _post(client, key, body, url=f"/predict{query}").json()
+        named = _post(client, key, {**body, "model": "ripeness"}, url=f"/predict{query}").json()
+
+        assert unnamed | {"request_id": ""} == named | {"request_id": ""} == own | {"request_id": ""}
+
+    def test_another_model_or_alias_may_be_named(self, client, key, live, settings):
+        settings.DEFAULT_MODELS = {}
+
+        said = _post(client, key, {"data": ROWS[0], "model": "ripeness@champion"}, url="/predict").json()
+
+        assert (said["model"], said["arm"]) == ("ripeness", "")
+
+    def test_without_one_the_setting_is_named(self, client, key, live, settings):
+        settings.DEFAULT_MODELS = {"classify": "ripeness"}
+
+        refused = _post(client, key, {"data": ROWS[0]}, url="/predict")
+
+        assert (refused.status_code, refused.json()["code"]) == (404, "no_default_model")
+        assert "at /predict by default. Name one in `model`" in refused.json()["detail"]
+        assert "ROUNDHOUSE_DEFAULT_MODELS=predict=MODEL" in refused.json()["detail"]
+
+    REFUSED = {
+        "tensors": (SAMPLE, "application/json", 422, "not_a_prediction", "exactly one of `features` and `data`"),
+        "rows": ({"instances": ROWS}, "application/json", 422, "not_a_prediction", "exactly one of `features` and `data`"),
+        "text": ({"text": "good"}, "application/json", 422, "not_a_prediction", "exactly one of `features` and `data`"),
+        "picture": (b"\x89PNG", "image/png", 422, "not_a_prediction", "exactly one of `features` and `data`"),
+        "both": ({"features": [1], "data": [1]}, "application/json", 422, "not_a_prediction", "exactly one of"),
+        "no-object": ([1], "application/json", 422, "not_a_prediction", "exactly one of `features` and `data`"),
+        "binary": (b"[]", "application/octet-stream", 415, "unsupported_media_type", "a Model's own address"),
+        "length": ({"data": [1, 2]}, "application/json", 422, "wrong_dimension", '"#/data"'),
+        "field": ({"data": ROWS[0], "top_k": 1}, "application/json", 422, "unknown_field", "only `data` is"),
+        "version": ({"data": ROWS[0], "version": 1}, "application/json", 422, "unknown_field", "ripeness/versions/NUMBER"),
+        "model": ({"data": ROWS[0], "model": 5}, "application/json", 400, "bad_body", "`model`"),
+        "stranger": ({"data": ROWS[0], "model": "nobody"}, "application/json", 404, "unknown_model", "nobody"),
+    }  # fmt: skip
+
+    def test_what_does_not_fit_is_refused_with_its_reason(self, client, key, live):
+        for case, (body, kind, status, code, said) in self.REFUSED.items():
+            refused = _post(client, key, body, url="/predict", content_type=kind)
+
+            assert (refused.status_code, refused.json()["code"]) == (status, code), case
+            assert said in refused.content.decode(), case
+
+    def test_the_field_that_holds_the_routing_key_is_read(self, client, key, live):
+        changes = {"key_source": "field", "key_field": "customer"}
+        edit_model(model=Model.objects.get(), changes=changes, by=an_actor())
+        runtime.started().refresh()
+
+        said = _post(client, key, {"data": ROWS[0], "customer": "anna"}, url="/predict").json()
+
+        assert request_id.read(said["request_id"]).key_hash == request_id.hash_of("anna")
+
+    def test_a_key_for_other_models_does_not_reach_it(self, client, live):
+        _, elsewhere = a_key(models=[a_model("other").pk])
+
+        refused = _post(client, elsewhere, {"data": ROWS[0]}, url="/predict")
+
+        assert refused.json()["code"] == "unknown_model"
 
 
 def test_binary_body_is_answered_in_binary(client, key, live):

@@ -80,7 +80,15 @@ def test_objects_get_boxes_in_the_pictures_own_pixels(post):
         "blue": {"x1": 32, "y1": 64, "x2": 64, "y2": 96},
     }
     assert all(one["confidence"] > 0.9 for one in body["objects"])
-    assert body.keys() == CONSTANT | {"objects", "width", "height", "frames"}
+    assert {name: body[name] for name in ("label", "confidence", "box")} == body["objects"][0]
+    assert body.keys() == CONSTANT | {"label", "confidence", "box", "objects", "width", "height", "frames"}
+
+
+def test_where_nothing_is_found_no_object_is_the_best(post):
+    body = post(DETECT, {"image": in_base64(a_picture((0, 0, 0)))}).json()
+
+    assert body["objects"] == []
+    assert [body[name] for name in ("label", "confidence", "box")] == [None] * 3
 
 
 def test_a_caller_may_choose_the_threshold(post):

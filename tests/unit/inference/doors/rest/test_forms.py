@@ -113,6 +113,8 @@ def test_prediction_is_the_only_outputs_row():
 
     assert _answer(form, ROWS_OF_3, {"y": np.float32([[1, 2]])}) == {"prediction": [1, 2]}
     assert _answer(form, NO_ROWS, {"y": np.float32([1, 2])}) == {"prediction": [1, 2]}
+    assert _answer(form, NO_ROWS, {"y": np.float32([1])}) == {"prediction": [1]}
+    assert _answer(form, NO_ROWS, {"y": np.float32(1)}) == {"prediction": [1]}
 
 
 @pytest.mark.parametrize("name", ["features", "data"])
@@ -128,27 +130,28 @@ def test_forms_without_names_need_one_input_and_one_output(name):
 
 
 @pytest.mark.parametrize(
-    ("scores", "row", "expected"),
+    ("scores", "expected"),
     [
-        ("probabilities", [0.25, 0.75], 0.75),
-        ("logits", [0.0, np.log(3)], 0.75),
-        ("logits", [1000.0, 1000.0], 0.5),
-        (None, [0.25, 0.75], None),
+        ("probabilities", {"prediction": 1, "confidence": 0.75}),
+        (None, {"prediction": 0.25, "confidence": 0}),
     ],
-    ids=["probabilities", "logits", "large-logits", "no-classification"],
+    ids=["classification", "no-classification"],
 )
-def test_data_says_how_sure_a_classification_is(scores, row, expected):
-    said = _answer(form_of({"data": [1, 2, 3]}), ROWS_OF_3, {"y": np.float32([row])}, scores)
+def test_data_is_answered_with_one_number(scores, expected):
+    said = _answer(form_of({"data": [1, 2, 3]}), ROWS_OF_3, {"y": np.float32([[0.25, 0.75]])}, scores)
 
-    assert said.get("confidence") == pytest.approx(expected)
-    assert said["prediction"] == pytest.approx(row)
+    assert said == expected
+
+
+def test_texts_are_not_one_number():
+    texts = Signature(ROWS_OF_3.inputs, (_spec("y", (None, 1), "BYTES"),))
+
+    with pytest.raises(UnfitForm, match="send `features`"):
+        form_of({"data": [1, 2, 3]}).inputs(texts)
+    assert form_of({"features": [1, 2, 3]}).inputs(texts) == {"x": [[1, 2, 3]]}
 
 
 def test_features_never_carry_a_confidence():
     said = _answer(form_of({"features": [1, 2, 3]}), ROWS_OF_3, {"y": np.float32([[1, 0]])}, "probabilities")
 
     assert said == {"prediction": [1, 0]}
-
-
-def test_confidence_of_one_class():
-    assert plain(ONE_AT_A_TIME, labels=["no", "yes"], scores="logits").confidence(np.array([7.0])) == 1.0

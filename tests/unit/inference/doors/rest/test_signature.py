@@ -27,6 +27,7 @@ SIGNATURES = {
     "no-rows": Signature((TensorSpec("x", "UINT8", (3,)),), Y),
     "any-rank": Signature((TensorSpec("x", "FP32", (), any_rank=True),), Y),
     "scalar": Signature((TensorSpec("x", "FP64", ()),), Y),
+    "texts-out": Signature((TensorSpec("x", "FP32", (None, 2)),), (TensorSpec("y", "BYTES", (None,)),)),
 }
 
 
