@@ -4,6 +4,7 @@ from django.urls import include, path
 
 urlpatterns = [
     path("", include("inference.doors.oip.urls")),
+    path("", include("inference.doors.hugging_face.urls")),
     path("api/v1/", include("inference.doors.urls")),
     path("api/v1/", include("inference.doors.grpc.urls")),
 ]
