@@ -1,12 +1,18 @@
 """Predictions as Hugging Face's clients send them, and the same answers as through the other doors."""
 
 import json
+from collections import Counter
 from io import BytesIO
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from inference.doors.hugging_face.tasks import PARAMETERS
+from inference.pipelines.entities import Grouping
+from inference.pipelines.scores import ScoreFunction
 from inference.serving import runtime
 from registry.access.keys import ring
 from registry.catalogue.models import KeySource, Model
@@ -408,6 +414,43 @@ def test_json_without_a_type_has_the_limit_of_json(post, settings):
     assert post("/hf/models/tone", long).json()["code"] == "body_too_large"
     assert len(file.getvalue()) > 2_000
     assert post("/hf/models/colours", file.getvalue(), NO_TYPE).status_code == 200
+
+
+_ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=4),
+    st.lists(st.one_of(st.none(), st.text(max_size=3), st.integers(-2, 3)), max_size=3), st.just({}), st.just({"a": [1]}),
+)  # fmt: skip
+_VALUES = st.one_of(
+    _ODD, st.sampled_from([*Grouping, *ScoreFunction, ["O"], ["O", "PER"], ["O", "LOC"], 0.3, 1, 2, 10**6])
+)
+_NAMES = st.sampled_from([*{name for names in PARAMETERS.values() for name in names}, "labels"])
+_FIT = st.sampled_from(["good", "ann lee", in_base64(RED), f"data:,{in_base64(GREEN)}"])
+_INPUTS = st.one_of(_FIT, st.lists(_FIT, max_size=3), _ODD)
+_BODIES = st.one_of(
+    st.fixed_dictionaries({"inputs": _FIT}, optional={"parameters": st.dictionaries(_NAMES, _VALUES, max_size=1)}),
+    st.fixed_dictionaries({"inputs": _INPUTS}, optional={"parameters": _ODD}),
+    st.dictionaries(st.sampled_from(["inputs", "parameters", "text", "top_k"]), _INPUTS, max_size=3),
+    _ODD,
+)  # fmt: skip
+
+
+def test_whatever_comes_is_answered_or_refused_in_words(post):
+    count = Counter()
+
+    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(_BODIES, st.sampled_from(["tone", "names", "by-token", "colours", "patches"]), st.booleans())
+    def send(body, who, has_type):
+        answer = post(
+            f"/hf/models/{who}", json.dumps(body).encode(), "application/json" if has_type else NO_TYPE
+        )
+
+        told = answer.json()
+        assert answer.status_code in {200, 400, 422}, told
+        assert isinstance(told, list) or told["error"]
+        count[answer.status_code] += 1
+
+    send()
+    assert count[200] > 20 and count[422] > 20
 
 
 def test_packed_bodies_are_refused(post):
