@@ -559,9 +559,8 @@ def test_hugging_face_clients_are_answered_both_ways_and_counted(texts, tmp_path
 
     assert _told(answered) == {name: (status, by) for name, (_, status, by) in HUGGING_FACE.items()}
     assert counted == expected
-    assert {frozenset(json.loads(answer.body)) for answer, _ in answered.values() if answer.status != 200} == {
-        frozenset({"error", "code", "retryable"}), frozenset({"error", "code"}),
-    }  # fmt: skip
+    refused = [json.loads(answer.body).keys() for answer, _ in answered.values() if answer.status != 200]
+    assert all(keys == {"error", "code", "retryable"} for keys in refused)
 
 
 @pytest.fixture
@@ -817,7 +816,7 @@ def test_what_happens_meanwhile_is_said_and_counted_alike(
     assert _counted() == ((times, {}) if code is None else (0, {code: times} if is_counted else {}))
 
 
-@pytest.mark.parametrize("path", [PREDICT, INFER, HF], ids=["rest", "oip", "hf"])
+@pytest.mark.parametrize("path", [PREDICT, INFER, "/hf/models/ripeness"], ids=["rest", "oip", "hf"])
 @pytest.mark.parametrize("came", [b"", b'{"inp'], ids=["nothing", "some"])
 def test_caller_that_hangs_up_is_no_error_of_ours(doors, caplog, path, came):
     answer, by = doors.by_loop(Sent(path=path), lost=came)
@@ -829,7 +828,7 @@ def test_caller_that_hangs_up_is_no_error_of_ours(doors, caplog, path, came):
     assert entry.admission.flights.count == 0
 
 
-@pytest.mark.parametrize("path", [PREDICT, INFER, HF], ids=["rest", "oip", "hf"])
+@pytest.mark.parametrize("path", [PREDICT, INFER, "/hf/models/ripeness"], ids=["rest", "oip", "hf"])
 def test_a_large_body_that_was_cut_says_how_much_is_missing(doors, path):
     answer, _ = doors.by_loop(Sent(ROOMY, path), lost=b"{")
 
