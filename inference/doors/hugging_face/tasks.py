@@ -101,7 +101,7 @@ class Question:
     def _entities(self, pipeline: Pipeline, answer: TextEntities) -> list[dict[str, Any]]:
         usual = pipeline.grouping if isinstance(pipeline, Entities) else Grouping.SIMPLE
         is_single = (self.parameters.get("aggregation_strategy") or usual) == Grouping.NONE
-        ignored = self.parameters.get("ignore_labels") or ()
+        ignored = frozenset(self.parameters.get("ignore_labels") or ())
         return [
             {
                 "entity" if is_single else "entity_group": one.label,
@@ -133,7 +133,8 @@ def _entity_options(pipeline: Entities, known: Parameters) -> dict[str, Any]:
     ignored = known.get("ignore_labels", pipeline.ignored)
     if not isinstance(ignored, list) or not all(isinstance(label, str) for label in ignored):
         raise BadParameter("Parameter 'ignore_labels' is not a list of labels.")
-    if kept := [label for label in pipeline.ignored if label not in ignored]:
+    given = frozenset(ignored)
+    if kept := [label for label in pipeline.ignored if label not in given]:
         raise BadParameter(
             f"Parameter 'ignore_labels' lacks {kept[0]!r}, which this version never returns. Add it, or leave the parameter out."
         )
