@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from functools import cache, partial
 from typing import Any, Protocol, TypeVar
 
+import orjson
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -105,6 +106,31 @@ class HttpDoor(Protocol):
 
     def render_problem(self, problem: HttpResponse) -> HttpResponse:
         """An API problem in this door's format."""
+
+
+class ModelDoor:
+    """What doors share whose addresses name a Model, and a version or an alias if the caller wants one."""
+
+    is_counted = True
+
+    def model_request(
+        self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
+    ) -> ModelRequest:
+        return ModelRequest(by, model, int(version) if version else None, alias or None, cancellation)
+
+    def name_model(self, request: ModelRequest, environ: Environ, body: bytes) -> None:
+        """The address did."""
+
+
+def short_problem(problem: HttpResponse, *, status: int) -> HttpResponse:
+    """An API problem for clients that look for `error` in the body."""
+    fields = orjson.loads(problem.content)
+    body = {"error": fields["detail"], "code": fields["code"], "retryable": fields["retryable"]}
+    response = HttpResponse(orjson.dumps(body), status=status, content_type="application/json")
+    for header in ("Retry-After", "WWW-Authenticate"):
+        if header in problem:
+            response[header] = problem[header]
+    return response
 
 
 async def predict(

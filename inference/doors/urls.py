@@ -6,6 +6,7 @@ from typing import NamedTuple
 from django.urls import path
 
 from inference.doors.entry import HttpDoor
+from inference.doors.hugging_face.door import HUGGING_FACE
 from inference.doors.oip.door import OIP
 from inference.doors.rest import api
 from inference.doors.rest.door import REST
@@ -29,7 +30,9 @@ urlpatterns = [
     path(f"{_MODEL}/schema", api.SignatureView.as_view(), name="schema-of-model"),
 ]
 
-_PREDICT = re.compile(r"/api/v1/models/([^/@]+)(?:/versions/([0-9]{1,18})|@([^/]+))?/predict")
+_WHO = "models/([^/@]+)(?:/versions/([0-9]{1,18})|@([^/]+))?"
+_PREDICT = re.compile(f"/api/v1/{_WHO}/predict")
+_HUGGING_FACE = re.compile(f"/hf/{_WHO}")
 _TASK = re.compile(rf"/api/v1/({'|'.join(TASK_DOORS)})")
 _INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?")
 
@@ -53,4 +56,13 @@ def resolve_prediction(path: str) -> PredictionAddress | None:
         return PredictionAddress(TASK_DOORS[match[1]])
     if path == "/predict":
         return PredictionAddress(ONE_ROW)
+    if match := _HUGGING_FACE.fullmatch(path):
+        return PredictionAddress(HUGGING_FACE, match[1], match[2] or "", match[3] or "")
     return None
+
+
+def door_below(path: str) -> HttpDoor | None:
+    """The door whose format an error has at any address below the door's own; None: it is an API problem."""
+    return next(
+        (door for prefix, door in (("/v2/", OIP), ("/hf/", HUGGING_FACE)) if path.startswith(prefix)), None
+    )

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice, pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import orjson
@@ -40,6 +40,8 @@ from inference.pipelines.tokenization import TokenizedText
 from inference.tensors.arrays import Array, Tensors, is_finite
 from inference.tensors.samples import EMPTY_SAMPLE, Sample
 from inference.tensors.signature import Signature, TensorSpec
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 OUTSIDE = "O"
 _BEGINS, _CONTINUES, _ENDS, _ALONE = "B", "I", "LE", "US"  # BIO; BILOU; BIOES
@@ -290,6 +292,7 @@ class EntitiesAsked:
     texts: Sequence[str]
     tokens: Sequence[TokenizedText]
     unit: OffsetUnit
+    grouping: Grouping
 
 
 class Entities(ItemPipeline[EntitiesAsked]):
@@ -297,14 +300,18 @@ class Entities(ItemPipeline[EntitiesAsked]):
     title = "names, numbers and the like in texts"
     kept_files = TOKENIZER_FILES
     golden = SPAN_ROWS
-    one, several, options = "text", "texts", {"offset_unit": str}
+    one, several, options = "text", "texts", {"offset_unit": str, "grouping": str}
     most_items = MAX_TEXTS
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         said = _EntityFields(config)
         self.token_rows = self._texts = TokenRows(said.texts, files, signature)
         self._output = find_scores(signature, len(said.labels), rank=3, name=said.output).name
-        self._reader = EntityReader(said.labels, grouping=said.grouping, ignored=said.ignored)
+        self._readers = {
+            grouping: EntityReader(said.labels, grouping=grouping, ignored=said.ignored)
+            for grouping in Grouping
+        }
+        self.grouping, self.ignored = said.grouping, said.ignored
         self._patterns = EntityPatterns(said.patterns)
         self.is_slow_to_decode = bool(said.patterns)
         self._said = said
@@ -355,12 +362,11 @@ class Entities(ItemPipeline[EntitiesAsked]):
 
     def encode(self, body: Mapping[str, Any]) -> Encoded[EntitiesAsked]:
         texts = item_list(body, "text", "texts", most=MAX_TEXTS)
-        unit = body.get("offset_unit", OffsetUnit.CODEPOINT)
-        if not isinstance(unit, str) or unit not in set(OffsetUnit):
-            raise InvalidItem(f"`offset_unit` must be one of {', '.join(OffsetUnit)}.", field="offset_unit")
+        unit = _choice(body, "offset_unit", OffsetUnit.CODEPOINT)
+        grouping = _choice(body, "grouping", self.grouping)
         read = self._texts.read(texts)
         tokens = [one for one in read.tokens if one is not None]
-        return Encoded(read.groups, EntitiesAsked(texts, tokens, OffsetUnit(unit)))
+        return Encoded(read.groups, EntitiesAsked(texts, tokens, unit, grouping))
 
     def prepare(self, tensors: Tensors) -> Tensors:
         return self._texts.prepare(tensors)
@@ -368,11 +374,12 @@ class Entities(ItemPipeline[EntitiesAsked]):
     def decode(self, rows: Sequence[RowOutputs], encoded: Encoded[EntitiesAsked]) -> list[TextEntities]:
         scores = iter(read_output(rows, self._output, len(self.labels), rank=2))
         matched = self._patterns.find(encoded.context.texts)
+        reader = self._readers[encoded.context.grouping]
         answers = []
         for text, tokens, matches in zip(encoded.context.texts, encoded.context.tokens, matched, strict=True):
             windows = list(islice(scores, len(tokens.windows)))
             _check_windows(tokens, windows)
-            found = merged(matches, self._reader.read(text, tokens, windows))
+            found = merged(matches, reader.read(text, tokens, windows))
             entities = in_offset_unit(text, found, encoded.context.unit)
             answers.append(TextEntities(entities, encoded.context.unit, tokens.given, tokens.used))
         return answers
@@ -386,6 +393,14 @@ class Entities(ItemPipeline[EntitiesAsked]):
             "tokens_given": np.array([answer.tokens_given for answer in answers], np.int32),
             "tokens_used": np.array([answer.tokens_used for answer in answers], np.int32),
         }
+
+
+def _choice(body: Mapping[str, Any], name: str, default: Choice) -> Choice:
+    """An option of a request."""
+    try:
+        return type(default)(body.get(name, default))
+    except ValueError:
+        raise InvalidItem(f"`{name}` must be one of {', '.join(type(default))}.", field=name) from None
 
 
 def _check_windows(tokens: TokenizedText, outputs: Sequence[Array]) -> None:

@@ -62,7 +62,8 @@ class ImageClassification(PictureTask[PicturesAsked]):
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         labels, pictures = _read(config, signature)
         self._output = LabelOutput(labels, signature)
-        self.labels, self.model_outputs = self._output.labels, (self._output.name,)
+        self.labels, self.function = labels.labels, labels.function
+        self.model_outputs = (self._output.name,)
         super().__init__(config, files, signature, pictures)
 
     @classmethod

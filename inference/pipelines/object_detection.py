@@ -133,7 +133,8 @@ class ObjectDetection(PictureTask[BoxesAsked]):
         self._said, pictures = _read(config, signature)
         said = self._said
         outputs = find_outputs(signature, said.layout, len(said.labels), name=said.output)
-        self.labels, self.model_outputs = said.labels, tuple(spec.name for spec in outputs)
+        self.labels, self.threshold = said.labels, said.rules.threshold
+        self.model_outputs = tuple(spec.name for spec in outputs)
         super().__init__(config, files, signature, pictures)
         self.most_items = max(
             1, min(self.most_items, _MOST_OUTPUT_BYTES // max(1, sum(map(_row_bytes, outputs))))

@@ -69,7 +69,8 @@ class TextClassification(ItemPipeline[TextsAsked]):
         self._output = LabelOutput(labels, signature)
         self._texts = text_inputs(texts, files, signature)
         self.token_rows = self._texts if isinstance(self._texts, TokenRows) else None
-        self.labels, self.model_outputs = labels.labels, (self._output.name,)
+        self.labels, self.function = labels.labels, labels.function
+        self.model_outputs = (self._output.name,)
         super().__init__(config, files, signature)
 
     @classmethod

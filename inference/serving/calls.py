@@ -26,9 +26,10 @@ Inputs = Mapping[str, Any]  # nested lists or arrays by tensor name
 
 
 class Items(NamedTuple):
-    """A request in words: the fields of its body that its task reads."""
+    """A request in words: the fields of its body that its task reads. For formats that do not name the task's fields, a
+    function gives them."""
 
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | Callable[[Pipeline], Mapping[str, Any]]
 
 
 @dataclass(slots=True)

@@ -202,7 +202,8 @@ def read_request(call: Call, pipeline: Pipeline, ends_at: float) -> TensorReques
     if call.task not in {None, pipeline.task}:
         raise _wrong_task(call, pipeline)
     if isinstance(call.inputs, Items):
-        return ItemRequest(_for_items(pipeline, call.inputs.body), call.inputs.body, call.hold, end)
+        body = call.inputs.body(pipeline) if callable(call.inputs.body) else call.inputs.body
+        return ItemRequest(_for_items(pipeline, body), body, call.hold, end)
     inputs = call.inputs(pipeline.callers_signature) if callable(call.inputs) else call.inputs
     if not isinstance(pipeline, ItemPipeline):
         return TensorRequest(pipeline.signature, inputs, call.outputs)

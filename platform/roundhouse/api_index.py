@@ -27,6 +27,7 @@ class ApiIndexView(View):
                 "entities": f"{url}/api/v1/entities",
                 "signature": f"{url}/api/v1/models/{{model}}/schema",
                 "open_inference_protocol": f"{url}/v2",
+                "hugging_face": f"{url}/hf/models/{{model}}",
                 "lists": {name: f"{url}/{_ROOT}{name}" for name in _lists()},
                 "docs": f"{url}/api/docs",
                 "schema": f"{url}/api/schema",

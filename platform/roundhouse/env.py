@@ -283,8 +283,9 @@ VARIABLES = (
     Variable("GRPC_PORT", _whole(0, 65_535), "8001",
              "Port for gRPC, shared by the web processes. 0: no gRPC in the web processes."),
     Variable("DEFAULT_MODELS", _default_models, "",
-             "The Models that answer `/predict` and gRPC's `Predictor` and `ModelService` (`predict`), `/api/v1/classify` (texts: `classify`, pictures: `classify-images`), "
-             "`/api/v1/entities` and `/api/v1/detect` for requests that name none, such as `predict=scores,classify=tone`."),
+             "The Models that answer `/predict` and gRPC's `Predictor` and `ModelService` (`predict`), `/api/v1/classify` "
+             "(texts: `classify`, pictures: `classify-images`), `/api/v1/entities` and `/api/v1/detect` "
+             "for requests that name none, such as `predict=scores,classify=tone`."),
     Variable("DEBUG", _flag, "false", "Django's debug pages. Only for work on Roundhouse itself; refused in production."),
     Variable("LOG_FORMAT", _one_of("auto", "text", "json"), "auto",
              "`auto`: text in the embedded profile, JSON lines in production."),

@@ -18,6 +18,7 @@ urlpatterns = [  # in order of traffic: programs first, people last
     path("api/v1/", include("inference.doors.urls")),
     path("", include("inference.doors.oip.urls")),
     path("predict", PredictDefaultView.as_view(), name="predict-default"),
+    path("", include("inference.doors.hugging_face.urls")),
     path("api/v1/", include("inference.jobs.urls")),
     path("api/v1/", include("inference.measure.urls")),
     path("api/v1/", include("registry.urls")),

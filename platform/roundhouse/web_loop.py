@@ -7,7 +7,6 @@ from rest_framework import exceptions as drf
 
 from inference.doors import entry, urls
 from inference.doors.entry import predict
-from inference.doors.oip.door import OIP
 from inference.doors.request_counts import count_answer, count_turned_away
 from inference.doors.urls import PredictionAddress
 from inference.errors import LengthRequired
@@ -104,8 +103,9 @@ class WebLoop:
     ) -> WebResponse:
         request: Any = _FailedRequest(visit)
         problem = problems.error_response(error, request)
-        if address is not None or visit.scope.path.startswith("/v2/"):
-            problem = (address.door if address is not None else OIP).render_problem(problem)
+        door = address.door if address is not None else urls.door_below(visit.scope.path)
+        if door is not None:
+            problem = door.render_problem(problem)
         headers = [*problem.items(), ("X-Request-ID", id_for(request)), *_common_headers(stale_s)]
         if not await visit.drain():
             headers.append(_CLOSE)

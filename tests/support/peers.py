@@ -19,6 +19,7 @@ TRITONCLIENT = (
     "grpcio-tools==1.81.1",  # generates inference/doors/grpc/generated
 )
 REQUESTS = ("requests==2.34.2", "numpy>=2,<3")
+OLD_HUGGINGFACE_HUB = ("huggingface_hub==0.34.4",)  # of 2025; the last versions that call with `requests`
 OPENAPI_CLIENT = ("openapi-python-client==0.29.1",)
 SCHEMATHESIS = ("schemathesis==4.32.5",)
 
@@ -31,6 +32,11 @@ def tritonclient_python() -> Path:
 def requests_python() -> Path:
     """The Python of somebody who calls with `requests`, which the product does without."""
     return _environment("requests", REQUESTS)
+
+
+def old_huggingface_hub_python() -> Path:
+    """The Python of somebody whose huggingface_hub is a year old; the product's own environment has a new one."""
+    return _environment("huggingface-hub", OLD_HUGGINGFACE_HUB)
 
 
 def openapi_client_python() -> Path:

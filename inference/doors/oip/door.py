@@ -2,10 +2,9 @@
 
 from functools import partial
 
-import orjson
 from django.http import HttpResponse
 
-from inference.doors.entry import LOOP_BYTES
+from inference.doors.entry import LOOP_BYTES, ModelDoor, short_problem
 from inference.doors.memory import MemoryHolding, hold_answer, hold_rows
 from inference.doors.oip import bodies, codec, descriptions
 from inference.doors.oip.messages import InferRequest, Terms, request_limits, terms_of
@@ -20,9 +19,7 @@ from registry.access.key_ring import Principal
 from registry.errors import NotFound
 
 
-class OipDoor:
-    is_counted = True
-
+class OipDoor(ModelDoor):
     def model_request(
         self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
     ) -> ModelRequest:
@@ -36,9 +33,6 @@ class OipDoor:
 
     def is_long(self, environ: Environ, body: bytes) -> bool:
         return len(body) > LOOP_BYTES
-
-    def name_model(self, request: ModelRequest, environ: Environ, body: bytes) -> None:
-        """The address did."""
 
     async def answer(
         self,
@@ -59,14 +53,7 @@ class OipDoor:
 
     def render_problem(self, problem: HttpResponse) -> HttpResponse:
         """The protocol has a single status for invalid requests."""
-        fields = orjson.loads(problem.content)
-        body = {"error": fields["detail"], "code": fields["code"], "retryable": fields["retryable"]}
-        status = 400 if problem.status_code == 422 else problem.status_code
-        response = HttpResponse(orjson.dumps(body), status=status, content_type="application/json")
-        for header in ("Retry-After", "WWW-Authenticate"):
-            if header in problem:
-                response[header] = problem[header]
-        return response
+        return short_problem(problem, status=400 if problem.status_code == 422 else problem.status_code)
 
 
 OIP = OipDoor()

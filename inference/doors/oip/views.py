@@ -139,13 +139,14 @@ class UnsupportedView(OipView):
 
 
 class UnknownPathView(OipView):
-    """Every other address below /v2, answered in JSON."""
+    """Every other address below that of a protocol whose clients read `error`, answered in JSON."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return _json({"error": "There is nothing at this address.", "code": NotFound.code}, status=404)
+        error = {"error": "There is nothing at this address.", "code": NotFound.code, "retryable": False}
+        return _json(error, status=404)
 
 
 def _principal(request: Request) -> Principal:

@@ -41,11 +41,8 @@ def kind_of(environ: Environ) -> BodyKind:
 @lru_cache(maxsize=256)
 def _kind(content_type: str, encoding: str) -> BodyKind:
     """Cached, because a request is asked several times."""
-    if encoding and encoding.lower() != "identity":
-        raise UnsupportedBody(
-            f"Content-Encoding {encoding[:40]!r} is not supported; send the body without it."
-        )
-    media_type = content_type.partition(";")[0].strip().lower()
+    refuse_encoding(encoding)
+    media_type = media_type_of(content_type)
     if media_type in _JSON:
         return BodyKind.JSON
     if media_type in {BodyKind.BINARY.value, BodyKind.PARTS.value}:
@@ -55,6 +52,18 @@ def _kind(content_type: str, encoding: str) -> BodyKind:
     raise UnsupportedBody(
         f"{media_type[:60]!r} is not supported; send {', '.join(kind.value for kind in BodyKind)}."
     )
+
+
+def refuse_encoding(encoding: str) -> None:
+    """Raise UnsupportedBody for a body with this Content-Encoding, if it has one."""
+    if encoding and encoding.lower() != "identity":
+        raise UnsupportedBody(
+            f"Content-Encoding {encoding[:40]!r} is not supported; send the body without it."
+        )
+
+
+def media_type_of(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def read_fields(kind: BodyKind, environ: Environ, body: bytes) -> Any:

@@ -8,7 +8,7 @@ import orjson
 from django.conf import settings
 from django.http import HttpResponse
 
-from inference.doors.entry import LOOP_BYTES
+from inference.doors.entry import LOOP_BYTES, ModelDoor
 from inference.doors.memory import MemoryHolding, hold_answer, hold_rows, json_bytes, parsed_bytes
 from inference.doors.oip import bodies, codec
 from inference.doors.oip.door import call_for
@@ -16,14 +16,12 @@ from inference.doors.oip.messages import InferRequest, request_limits
 from inference.doors.rest.bodies import BodyKind, kind_of, read_fields
 from inference.doors.rest.forms import ELSEWHERE_IN_HTTP, Form, check_fields, form_of, routing_fields
 from inference.doors.wire import Environ, HttpReply, read_deadline_s, read_routing_key
-from inference.engine.requests import Cancellation
 from inference.errors import InvalidOutput
 from inference.serving import services
 from inference.serving.calls import DEADLINE_S, Call, CheckedCall, ModelRequest, Prediction
 from inference.serving.off_loop import off_loop
 from inference.serving.routes import Route, Target
 from inference.tensors.errors import InvalidInput
-from registry.access.key_ring import Principal
 
 _COPIES = 2  # of the body of a form, while it is read
 
@@ -39,15 +37,8 @@ class ReadForm(NamedTuple):
     task: str | None = None
 
 
-class RestDoor:
+class RestDoor(ModelDoor):
     """Seven forms: six of JSON and the binary one. The answer has the request's form."""
-
-    is_counted = True
-
-    def model_request(
-        self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
-    ) -> ModelRequest:
-        return ModelRequest(by, model, int(version) if version else None, alias or None, cancellation)
 
     def longest_body(self, environ: Environ) -> int:
         match kind_of(environ):
@@ -72,9 +63,6 @@ class RestDoor:
     def is_long(self, environ: Environ, body: bytes) -> bool:
         kind = kind_of(environ)
         return kind is BodyKind.PARTS or (len(body) > LOOP_BYTES and kind is not BodyKind.PICTURE)
-
-    def name_model(self, request: ModelRequest, environ: Environ, body: bytes) -> None:
-        """The address did."""
 
     async def answer(
         self,

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from inference.pipelines.entities import Grouping
 from inference.pipelines.pictures import MAX_PICTURES
 from inference.pipelines.spans import OffsetUnit
 from inference.pipelines.texts import MAX_TEXTS
@@ -60,6 +61,14 @@ class _Offsets(Base):
     )
 
 
+class _Grouping(Base):
+    grouping = serializers.ChoiceField(
+        choices=list(Grouping),
+        required=False,
+        help_text="For entities: how tokens become entities, instead of the version's way.",
+    )
+
+
 class _Text(Base):
     text = serializers.CharField()
 
@@ -102,10 +111,10 @@ class _ImageFile(Base):
     )
 
 
-class PredictText(_Text, _TopK, _Offsets): ...
+class PredictText(_Text, _TopK, _Offsets, _Grouping): ...
 
 
-class PredictTexts(_Texts, _TopK, _Offsets): ...
+class PredictTexts(_Texts, _TopK, _Offsets, _Grouping): ...
 
 
 class PredictImage(_Image, _TopK, _Threshold): ...
@@ -159,10 +168,10 @@ class DetectImageUrls(_ImageUrls, _Threshold, _OfModel): ...
 class DetectForm(_ImageFile, _Threshold, _OfModel): ...
 
 
-class EntitiesText(_Text, _Offsets, _OfModel): ...
+class EntitiesText(_Text, _Offsets, _Grouping, _OfModel): ...
 
 
-class EntitiesTexts(_Texts, _Offsets, _OfModel): ...
+class EntitiesTexts(_Texts, _Offsets, _Grouping, _OfModel): ...
 
 
 class _Answered(Base):

@@ -13,6 +13,7 @@ HERE = json.loads(os.environ["ROUNDHOUSE_TEST_SCHEMATHESIS"])
 chance = random.Random(1)
 
 ROW = [0.21, 0.79, 0.31]
+TEXTS = ({"inputs": "good"}, {"inputs": ["good", "bad"], "parameters": {"top_k": 1}})
 BODIES = ({"inputs": {"features": [ROW]}}, {"instances": [ROW, ROW]}, {"features": ROW}, {"data": ROW})
 SERVED, CHANGED = (
     "ripeness",
@@ -27,7 +28,11 @@ def before_call(ctx, case, **kwargs):
     is_prediction = "predictions" in case.operation.tags
     _introduce(case, is_prediction)
     _name_what_exists(case, is_prediction)
-    if is_prediction and case.method == "POST" and chance.random() < 0.5:
+    if case.operation.path.startswith("/hf/") and chance.random() < 0.5:
+        case.body, case.media_type, case.query = chance.choice(TEXTS), "application/json", {}
+        case.path_parameters["model"] = "tone"
+        case.headers.pop("X-Deadline-Ms", None)
+    elif is_prediction and case.method == "POST" and chance.random() < 0.5:
         case.body, case.media_type = chance.choice(BODIES), "application/json"
         case.query = {"dry_run": "true"} if chance.random() < 0.2 else {}
         case.headers.pop("X-Deadline-Ms", None)

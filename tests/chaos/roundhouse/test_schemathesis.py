@@ -66,12 +66,14 @@ def _run(served, folder: Path, cases: int) -> tuple[subprocess.CompletedProcess,
 
 
 def _answered(report: Path) -> dict[str, Counter]:
-    """By the first name in the address after its version, if it has one: which statuses were answered, and how often."""
+    """By the door or the first name in the address: which statuses were answered, and how often."""
     answered = defaultdict(Counter)
     for entry in json.loads(report.read_text())["log"]["entries"]:
         path = urlsplit(entry["request"]["url"]).path
         is_asked = entry["request"]["method"] == "POST" and path.endswith("/predict")
-        answered["predict" if is_asked else path.split("/")[1:4][-1]][entry["response"]["status"]] += 1
+        is_hugging_face = path.startswith("/hf/")
+        name = "predict" if is_asked else "hf" if is_hugging_face else path.split("/")[1:4][-1]
+        answered[name][entry["response"]["status"]] += 1
     return answered
 
 
@@ -83,6 +85,7 @@ def test_answers_match_the_description(served, tmp_path, cases):
     answered = _answered(report)
     for name in (
         "predict",
+        "hf",
         "models",
         "keys",
         "tenants",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import threading
 import time
 import urllib.request
@@ -38,6 +39,8 @@ def _ask(snippet, folder, environment):
             return run([requests_python(), "-P"], snippet, folder, environment)
         case "tritonclient":
             return run([tritonclient_python(), "-P"], snippet, folder, environment)
+        case "huggingface_hub":
+            return run([sys.executable, "-P"], snippet, folder, environment)
     raise AssertionError(f"nobody runs {snippet.kind}")
 
 

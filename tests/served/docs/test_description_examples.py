@@ -73,7 +73,8 @@ def test_every_example_is_accepted(embedded, send, version):
 
     for method, path, kind, name, value in examples:
         body = UPLOAD.sub(lambda _: send.upload(gzip.compress(HARVEST)), json.dumps(value))
-        of_texts = {"{model}": "tone"} if isinstance(value, dict) and "text" in value else {}
+        is_text = path.startswith("/hf/") or (isinstance(value, dict) and "text" in value)
+        of_texts = {"{model}": "tone"} if is_text else {}
         for name_in_path, value_in_path in (IN_PATHS | of_texts).items():
             path = path.replace(name_in_path, value_in_path)
         status, told = send(method, path, body.encode(), kind)

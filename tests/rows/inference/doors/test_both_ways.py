@@ -483,7 +483,7 @@ def test_what_would_hold_the_loop_up_is_done_in_threads(doors):
 def test_a_key_that_is_not_remembered_is_looked_for_in_a_thread(doors):
     answered = {name: doors.ask(make("ripeness"), before=ring.clear) for name, make in DOORS.items()}
 
-    assert _told(answered) == dict.fromkeys(DOORS, (200, "keys"))
+    assert _told(answered) == {"rest": (200, "keys"), "oip": (200, "keys"), "hf": (422, "keys")}
 
 
 RED = a_picture((255, 0, 0))
@@ -520,6 +520,69 @@ def test_pictures_are_answered_both_ways_and_decoded_in_threads_of_their_own(doo
     answered = {name: doors.ask(sent) for name, (sent, *_) in PICTURES.items()}
 
     assert _told(answered) == {name: (status, by) for name, (_, status, by) in PICTURES.items()}
+
+
+# Of Hugging Face's clients, which often send no type.
+HF, UNTYPED = "/hf/models/tone", {"Content-Type": "absent"}
+HUGGING_FACE = {
+    "text": (Sent({"inputs": "good", "parameters": {}}, HF), 200, "loop"),
+    "texts": (Sent({"inputs": ["good", "bad " * 20], "parameters": {"top_k": 1}}, HF), 200, "loop"),
+    "text-without-type": (Sent({"inputs": "good"}, HF, UNTYPED), 200, "loop"),
+    "version": (Sent({"inputs": "good"}, f"{HF}/versions/1"), 200, "loop"),
+    "alias": (Sent({"inputs": "good"}, f"{HF}@champion"), 200, "loop"),
+    "routing-key": (Sent({"inputs": "good"}, HF, {"X-Routing-Key": "anna"}), 200, "loop"),
+    # Its patterns may take long, so it decodes in a thread.
+    "entities": (Sent({"inputs": "ann lee"}, "/hf/models/names"), 200, "work"),
+    "long-text": (Sent({"inputs": "good " * 1_000}, HF), 200, "work"),
+    "large-body": (Sent({"inputs": "good " * (LOOP_BYTES // 4)}, HF), 200, "work"),
+    "large-body-without-type": (Sent({"inputs": "good " * (LOOP_BYTES // 4)}, HF, UNTYPED), 200, "work"),
+    "picture": (Sent(RED, "/hf/models/colours", UNTYPED), 200, "decoding"),
+    "large-picture": (Sent(LARGE, "/hf/models/colours", {"Content-Type": "image/webp"}), 200, "decoding"),
+    "base64": (Sent({"inputs": in_base64(RED)}, "/hf/models/colours", UNTYPED), 200, "decoding"),
+    "large-base64": (Sent({"inputs": in_base64(LARGE)}, "/hf/models/colours"), 200, "work"),
+    "no-picture": (Sent(b"hello", "/hf/models/colours", UNTYPED), 422, "decoding"),
+    "picture-for-texts": (Sent(RED, HF, UNTYPED), 422, "loop"),
+    "parameter-of-nobody": (Sent({"inputs": "good", "parameters": {"stride": 1}}, HF), 422, "loop"),
+    "unknown-field": (Sent({"inputs": "good", "top_k": 1}, HF), 422, "loop"),
+    "no-inputs": (Sent({"text": "good"}, HF), 422, "loop"),
+    "not-json": (Sent(b"{", HF), 400, "loop"),
+    "large-not-json": (Sent(b"{" * (LOOP_BYTES + 1), HF, UNTYPED), 400, "work"),
+    "bad-deadline": (Sent({"inputs": "good"}, HF, {"X-Deadline-Ms": "soon"}), 422, "loop"),
+    "compressed": (Sent({"inputs": "good"}, HF, {"Content-Encoding": "gzip"}), 415, "loop"),
+    "unknown-version": (Sent({"inputs": "good"}, f"{HF}/versions/9"), 404, "loop"),
+    "unknown-alias": (Sent({"inputs": "good"}, f"{HF}@nobody"), 404, "loop"),
+    "unknown-model": (Sent({"inputs": "good"}, "/hf/models/nobody"), 404, "loop"),
+    "no-key": (Sent({"inputs": "good"}, HF, {"Authorization": "absent"}), 401, "loop"),
+    "chunked": (Sent(path=HF, headers={"Transfer-Encoding": "chunked"}, length=None), 411, "loop"),
+    "too-large": (Sent(path=HF, length=str(9 << 20)), 413, "loop"),
+    "too-large-without-type": (Sent(path=HF, headers=UNTYPED, length=str(65 << 20)), 413, "loop"),
+    "query": (Sent({"inputs": "good"}, HF, query="top_k=1"), 422, "django"),
+    "slash": (Sent({"inputs": "good"}, f"{HF}/"), 404, "django"),
+    "nowhere": (Sent({"inputs": "good"}, "/hf/tone"), 404, "django"),
+    "method-GET": (Sent(path=HF, method="GET"), 405, "django"),
+}  # fmt: skip
+
+
+def test_hugging_face_clients_are_answered_both_ways_and_counted(texts, tmp_path):
+    put_colours(tmp_path)
+    runtime.started().refresh()
+    uncounted = {"not_authenticated", "unknown_model", "not_found", "method_not_allowed"}
+    answered, counted, expected = {}, {}, {}
+
+    for name, (sent, *_) in HUGGING_FACE.items():
+        answered[name] = answer, _ = texts.ask(sent)
+        counted[name] = _counted()
+        if answer.status == 200:
+            expected[name] = (2, {})
+        else:
+            code = json.loads(answer.body)["code"]
+            is_counted = code not in uncounted or name in {"unknown-version", "unknown-alias"}
+            expected[name] = (0, {code: 2} if is_counted else {})
+
+    assert _told(answered) == {name: (status, by) for name, (_, status, by) in HUGGING_FACE.items()}
+    assert counted == expected
+    refused = [json.loads(answer.body).keys() for answer, _ in answered.values() if answer.status != 200]
+    assert all(keys == {"error", "code", "retryable"} for keys in refused)
 
 
 @pytest.fixture
@@ -757,6 +820,7 @@ UNCOUNTED = {
 DOORS = {
     "rest": lambda model: Sent(path=f"/api/v1/models/{model}/predict"),
     "oip": lambda model: Sent({"inputs": [ENTRY]}, f"/v2/models/{model}/infer"),
+    "hf": lambda model: Sent({"inputs": "good"}, f"/hf/models/{model}"),
 }
 
 
@@ -766,7 +830,9 @@ DOORS = {
 def test_what_happens_meanwhile_is_said_and_counted_alike(
     doors, request, monkeypatch, happen, asked, status, code, by
 ):
-    sent = {name: make(**{"model": "ripeness", **asked}) for name, make in DOORS.items()}
+    # This Model's task is none of Hugging Face's: what happens only if it runs does not happen there.
+    names = DOORS.keys() - ({"hf"} if code in {None, "invalid_output"} else set())
+    sent = {name: DOORS[name](**{"model": "ripeness", **asked}) for name in names}
     doors.ask(Sent())  # the key is known
     _counted()
 
@@ -774,14 +840,16 @@ def test_what_happens_meanwhile_is_said_and_counted_alike(
         happen(patch, doors)
         answered = {name: doors.ask(one) for name, one in sent.items()}
 
-    expected = {"rest": (status, by), "oip": (400 if status == 422 else status, by)}
-    assert _told(answered) == expected
+    assert _told(answered) == {
+        name: (400 if status == 422 and name == "oip" else status, by) for name in names
+    }
     assert {answer.code for answer, _ in answered.values()} == {code}
     is_counted = request.node.callspec.id not in UNCOUNTED
-    assert _counted() == ((4, {}) if code is None else (0, {code: 4} if is_counted else {}))
+    times = 2 * len(names)
+    assert _counted() == ((times, {}) if code is None else (0, {code: times} if is_counted else {}))
 
 
-@pytest.mark.parametrize("path", [PREDICT, INFER], ids=["rest", "oip"])
+@pytest.mark.parametrize("path", [PREDICT, INFER, "/hf/models/ripeness"], ids=["rest", "oip", "hf"])
 @pytest.mark.parametrize("came", [b"", b'{"inp'], ids=["nothing", "some"])
 def test_caller_that_hangs_up_is_no_error_of_ours(doors, caplog, path, came):
     answer, by = doors.by_loop(Sent(path=path), lost=came)
@@ -793,7 +861,7 @@ def test_caller_that_hangs_up_is_no_error_of_ours(doors, caplog, path, came):
     assert entry.admission.flights.count == 0
 
 
-@pytest.mark.parametrize("path", [PREDICT, INFER], ids=["rest", "oip"])
+@pytest.mark.parametrize("path", [PREDICT, INFER, "/hf/models/ripeness"], ids=["rest", "oip", "hf"])
 def test_a_large_body_that_was_cut_says_how_much_is_missing(doors, path):
     answer, _ = doors.by_loop(Sent(ROOMY, path), lost=b"{")
 

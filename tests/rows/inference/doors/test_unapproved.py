@@ -128,6 +128,15 @@ def test_a_key_needs_a_right_of_its_own(untried, door):
     assert (refused, loaded, answered) == ("not_approved", [], "answered")
 
 
+def test_so_it_does_for_hugging_face_clients(untried):
+    """This Model answers none of their tasks, which shows only once a version was chosen."""
+    path, body = "/hf/models/demand/versions/2", {"inputs": "a"}
+
+    assert _post(path, body, a_key("predict")[1]) == "not_approved"
+    assert _post("/hf/models/demand@next", body, a_key("predict")[1]) == "not_approved"
+    assert _post(path, body, a_key("predict.unapproved")[1]) == "wrong_task"
+
+
 def test_what_is_approved_needs_none(untried):
     key = a_key("predict")[1]
 

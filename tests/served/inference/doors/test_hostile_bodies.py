@@ -89,7 +89,7 @@ NESTED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", [PREDICT, INFER], ids=["rest", "oip"])
+@pytest.mark.parametrize("path", [PREDICT, INFER, "/hf/models/tone"], ids=["rest", "oip", "hf"])
 @pytest.mark.parametrize("nest", NESTED.values(), ids=NESTED.keys())
 def test_nested_bodies_are_refused_at_every_depth(server, nest, path):
     with server.growing_at_most(50):
@@ -169,6 +169,7 @@ NO_KEY = ("Authorization: Bearer rh_guessed",)
 REFUSED_UNREAD = {
     "unknown-model": ("/api/v1/models/nobody/predict", (), 404, REFUSED_BYTES),
     "oip": ("/v2/models/nobody/infer", (), 404, REFUSED_BYTES),
+    "hf": ("/hf/models/nobody", (), 404, REFUSED_BYTES),
     "no-key": (PREDICT, NO_KEY, 401, REFUSED_BYTES),
     "elsewhere": ("/api/v1/models", NO_KEY, 401, SMALL_BYTES),
     "stranger-nowhere": ("/nowhere", NO_KEY, 401, SMALL_BYTES),
@@ -258,6 +259,7 @@ def test_callers_that_hang_up_leave_nothing_behind(server):
 BOMBS = {
     "rest-gzip": (PREDICT, gzip.compress, {"Content_Encoding": "gzip"}, 415),
     "rest-deflate": (PREDICT, zlib.compress, {"Content_Encoding": "deflate"}, 415),
+    "hf-gzip": ("/hf/models/tone", gzip.compress, {"Content_Encoding": "gzip"}, 415),
     "oip-gzip": (INFER, gzip.compress, {"Content_Encoding": "gzip"}, 413),
     "oip-deflate": (INFER, zlib.compress, {"Content_Encoding": "deflate"}, 413),
     "oip-binary": (

@@ -432,12 +432,35 @@ def test_bad_patterns_are_refused(patterns):
         entities(patterns=patterns)
 
 
-@pytest.mark.parametrize("unit", [[], {}, None, 1, "word", True], ids=str)
-def test_units_that_are_none_are_refused(unit):
-    with pytest.raises(InvalidItem) as refused:
-        entities().encode({"text": "ann", "offset_unit": unit})
+@pytest.mark.parametrize(
+    ("configured", "asked", "found"),
+    [
+        ("simple", {}, [("PER", "ann lee")]),
+        ("simple", {"grouping": "none"}, [("B-PER", "ann"), ("I-PER", "lee")]),
+        ("none", {}, [("B-PER", "ann"), ("I-PER", "lee")]),
+        ("none", {"grouping": "max"}, [("PER", "ann lee")]),
+    ],
+    ids=["version", "request", "version-none", "request-max"],
+)
+def test_a_request_may_choose_the_grouping(configured, asked, found):
+    pipeline = entities(grouping=configured)
+    encoded = pipeline.encode({"text": "ann lee", **asked})
+    tags = np.zeros(encoded.groups[0].tensors["ids"].shape, int)
+    tags[0, :2] = 1, 2
 
-    assert refused.value.field == "offset_unit"
+    (answer,) = decoded(pipeline, {"logits": 9 * np.eye(3)[tags]}, encoded)
+
+    assert [(one.label, one.text) for one in answer.entities] == found
+    assert pipeline.digest == entities(grouping=configured).digest
+
+
+@pytest.mark.parametrize("option", ["offset_unit", "grouping"])
+@pytest.mark.parametrize("value", [[], {}, None, 1, "word", True], ids=str)
+def test_options_that_do_not_exist_are_refused(option, value):
+    with pytest.raises(InvalidItem) as refused:
+        entities().encode({"text": "ann", option: value})
+
+    assert refused.value.field == option
 
 
 def test_only_patterns_are_slow_to_decode():

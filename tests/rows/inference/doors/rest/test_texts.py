@@ -120,6 +120,7 @@ REFUSED = [
     (CLASSIFY, {"texts": []}, 422, "invalid_item", "at least one", "#/texts"),
     (CLASSIFY, {"texts": ["a"] * 257}, 422, "too_many_items", "at most 256", "#/texts"),
     (CLASSIFY, {"text": "good", "top_k": 0}, 422, "invalid_item", "`top_k`", "#/top_k"),
+    (ENTITIES, {"text": "ann", "grouping": "last"}, 422, "invalid_item", "`grouping`", "#/grouping"),
     (ENTITIES, {"text": "ann", "offset_unit": "line"}, 422, "invalid_item", "`offset_unit`", "#/offset_unit"),
     (CLASSIFY, {"text": "bad " * 4, "model": "strict"}, 422, "text_too_long", "has 4 tokens", "#/text"),
     (CLASSIFY, {"texts": ["a", "bad " * 4], "model": "strict"}, 422, "text_too_long", "Text 2", "#/texts"),

@@ -1,0 +1,1 @@
+"""The addresses that Hugging Face's clients call with a Model's URL."""
