@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from inference.pipelines.object_detection import ObjectDetection
+from inference.tensors.signature import Signature
 from tests.support.browser import log_in, open_page
 from tests.support.missing import missing
 from tests.support.private import PrivateRedis, a_database
@@ -23,7 +24,7 @@ WEB_THREADS = 16
 @pytest.fixture(scope="session")
 def picture_host() -> Iterator[str]:
     """Another server, whose `/picture.png` the demo may fetch; everything else is missing there."""
-    (picture,) = ObjectDetection.example().values()
+    (picture,) = ObjectDetection.example_of({}, {}, Signature((), ())).values()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
