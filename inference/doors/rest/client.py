@@ -326,7 +326,7 @@ class Client:
 
     def _open_upload(self, name: str, sha256: str) -> dict[str, Any] | None:
         for upload in self._json("GET", "uploads")["results"]:
-            if (upload["file_name"], upload["sha256"]) == (name, sha256):
+            if (upload["file_name"], upload["announced_sha256"]) == (name, sha256):
                 return cast("dict[str, Any]", upload)
         return None
 

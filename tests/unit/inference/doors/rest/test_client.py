@@ -545,8 +545,8 @@ class TestUploads:
     def test_only_the_same_file_is_resumed_and_only_on_request(self, server, client, tmp_path, resume):
         (tmp_path / "model.onnx").write_bytes(b"0123")
         sha256 = "1be2e452b46d7a0d9656bbb1f768e8248eba1b75baed65f5d99eafa948899a6a"
-        one = {"id": "1", "offset": 2, "file_name": "model.onnx", "sha256": "0" * 64}
-        other = {**one, "id": "2", "sha256": sha256}
+        one = {"id": "1", "offset": 2, "file_name": "model.onnx", "announced_sha256": "0" * 64}
+        other = {**one, "id": "2", "announced_sha256": sha256}
         if resume:
             server.acts += [answers({"results": [one, other]})]
         else:
