@@ -17,7 +17,9 @@ TOP = {
     "templates", "tests", "docker-compose.yml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md",
 }  # fmt: skip
 SHARED_NAMES = {"Command", "Meta", "Migration", "Status"}  # Django's, and one for each table of transitions
-CLIENT = ROOT / "inference" / "doors" / "rest" / "client.py"  # a program of its own, for people without the product
+CLIENT = (
+    ROOT / "inference" / "doors" / "rest" / "client.py"
+)  # a program of its own, for people without the product
 TRAINED_EXAMPLES = {
     "figures",
     "shapes",
