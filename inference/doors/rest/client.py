@@ -47,21 +47,15 @@ __all__ = ["BadWebhook", "Client", "RoundhouseError", "Unreachable", "sign", "ve
 _PART_BYTES = 8 * 2**20  # of an upload
 _BODY_BYTES = 64 * 2**20  # of a job's file that is sent in one request
 _PIECE_BYTES = 2**18
+_SLOWEST_BYTES_S = 2**15  # a body may arrive as slowly as this
 _IDLE_S = 25  # the server closes a connection that was idle for 30 s
 _GRACE_S = 2  # how much longer than the deadline an answer may travel
-_SLOW_S = (
-    600  # for answers that the server works on: a large file becomes a version, or many results one file
-)
+_SLOW_S = 600  # for an answer that is much work: a large file becomes a version, or results a file
 _MOST_PAUSE_S = 8
 _KEY = re.compile(r"rh_[A-Za-z0-9]+_[A-Za-z0-9_-]+")
 _FORMATS = {
-    ".csv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".npz": "npz",
-    ".parquet": "parquet",
-    ".zip": "zip",
-}
+    ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".npz": "npz", ".parquet": "parquet", ".zip": "zip",
+}  # fmt: skip
 
 
 class RoundhouseError(Exception):
@@ -420,7 +414,7 @@ class Client:
         if is_repeatable is None:
             is_repeatable = method != "POST" or "Idempotency-Key" in sent
         until = self._clock() + (self.retry_for_s if deadline_s is None else deadline_s)
-        wait_s = timeout_s or self.timeout_s
+        wait_s = (timeout_s or self.timeout_s) + len(body or b"") / _SLOWEST_BYTES_S
         for attempt in count():
             if deadline_s is not None:
                 left_s = max(0.001, until - self._clock())
@@ -613,11 +607,12 @@ def _target(model: str) -> dict[str, Any]:
     """`ripeness@champion` and `ripeness/versions/1` as the fields of a job."""
     name, _, version = model.partition("/versions/")
     name, _, alias = name.partition("@")
-    return {
-        "model": name,
-        **({"version": int(version)} if version else {}),
-        **({"alias": alias} if alias else {}),
-    }
+    target: dict[str, Any] = {"model": name}
+    if version:
+        target["version"] = int(version)
+    if alias:
+        target["alias"] = alias
+    return target
 
 
 def _id(job: Any) -> str:
@@ -697,16 +692,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program, and return its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        with Client(options.url) as client:
+        with Client(options.url, retry_for_s=120) as client:
             return cast("int", options.run(client, options))
     except Unreachable as error:
         _say(f"unreachable: {error}")
         return 3
     except RoundhouseError as error:
-        _say(
-            f"refused: {error}",
-            *(f"  {one.get('pointer', '')} {one.get('detail', '')}" for one in error.errors),
-        )
+        fields = [f"  {one.get('pointer', '')} {one.get('detail', '')}" for one in error.errors]
+        _say(f"refused: {error}", *fields)
         return 1
     except (ValueError, OSError) as error:
         _say(f"error: {error}")
@@ -716,11 +709,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+# fmt: off
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="roundhouse.py",
-        description="Calls a Roundhouse server. The API key is read from ROUNDHOUSE_KEY. Results go to standard output,"
-        " progress and errors to standard error.",
+        description="Calls a Roundhouse server. The API key is read from ROUNDHOUSE_KEY.\n"
+        "Results go to standard output, progress and errors to standard error.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -731,27 +725,19 @@ def _parser() -> argparse.ArgumentParser:
     push = commands.add_parser("push", help="upload a model file as a new version; print the version as JSON")
     push.set_defaults(run=_push)
     push.add_argument("model", help="name of the Model")
-    push.add_argument(
-        "path", type=Path, metavar="FILE", help="the .onnx file, or a zip of it and the files beside it"
-    )
+    push.add_argument("path", type=Path, metavar="FILE", help="the .onnx file, or a zip of it and its other files")
     push.add_argument("--file", type=Path, action="append", default=[], dest="files", metavar="FILE",
-                      help="another file of the model: weights, tokenizer.json, config.json; may be repeated")  # fmt: skip
-    push.add_argument("--label", action="append", default=[], dest="labels",
-                      help="a label, in the order of the model's scores; may be repeated")  # fmt: skip
-    push.add_argument(
-        "--task-config", type=Path, metavar="FILE", help="JSON file with the task configuration"
-    )
+                      help="another file of the model: weights, tokenizer.json, config.json; may be repeated")
+    push.add_argument("--label", action="append", default=[], dest="labels", metavar="LABEL",
+                      help="a label, in the order of the model's scores; may be repeated")
+    push.add_argument("--task-config", type=Path, metavar="FILE", help="JSON file with the task configuration")
     push.add_argument("--new-model", metavar="TASK", help="create the Model, with this task, such as tensor")
     push.add_argument("--notes", default="", help="notes on the version")
-    push.add_argument(
-        "--resume", action="store_true", help="continue the uploads that an earlier run left unfinished"
-    )
+    push.add_argument("--resume", action="store_true", help="go on with the uploads that an earlier run began")
     push.add_argument("--wait", action="store_true", help="wait for the checks; exit with 1 if they fail")
-    push.add_argument(
-        "--timeout", type=float, default=1800, metavar="SECONDS", help="for --wait; default: 1800"
-    )
+    push.add_argument("--timeout", type=float, default=1800, metavar="SECONDS", help="for --wait; default: 1800")
     push.add_argument("--ask-share", type=float, metavar="PERCENT",
-                      help="after the checks, request this share of live traffic; another person approves it")  # fmt: skip
+                      help="wait, and request this share of live traffic; another person approves it")
     push.add_argument("--comment", default="pushed with roundhouse.py", help="why; shown to the approver")
 
     predict = commands.add_parser("predict", help="send one prediction; print its answer")
@@ -765,21 +751,16 @@ def _parser() -> argparse.ArgumentParser:
     job = commands.add_parser("job", help="run a job on a file, and download its results")
     job.set_defaults(run=_job)
     job.add_argument("model", help="name of the Model")
-    job.add_argument(
-        "path", type=Path, metavar="FILE", help="CSV, JSONL, NPZ, Parquet or a zip of pictures; also .gz"
-    )
-    job.add_argument(
-        "--contract", type=json.loads, metavar="JSON", help="which columns fill which inputs (docs/jobs.md)"
-    )
-    job.add_argument(
-        "--output", type=Path, metavar="FILE", help="where to write the results; default: standard output"
-    )
+    job.add_argument("path", type=Path, metavar="FILE", help="CSV, JSONL, NPZ, Parquet or a zip of pictures; also .gz")
+    job.add_argument("--contract", type=json.loads, metavar="JSON", help="which columns fill which inputs (docs/jobs.md)")
+    job.add_argument("--output", type=Path, metavar="FILE", help="where to write the results; default: standard output")
     job.add_argument("--output-format", choices=["csv", "jsonl", "npz", "parquet"])
 
     status = commands.add_parser("status", help="print which versions are live, of one Model or of all")
     status.set_defaults(run=_status)
     status.add_argument("model", nargs="?", help="name of the Model")
     return parser
+# fmt: on
 
 
 def _push(client: Client, options: argparse.Namespace) -> int:

@@ -541,6 +541,16 @@ class TestUploads:
         assert (path, body) == ("/api/v1/uploads/7?offset=4", b"456789")
         assert sent == [(4, 10), (10, 10)]
 
+    def test_a_slow_line_has_as_long_as_the_server_allows(self, server, client):
+        """A socket's timeout is for all bytes that are sent at once."""
+        server.acts += [answers({}), answers({})]
+
+        client.call("PUT", "uploads/7", bytes(2**20))
+        kept, _ = client._idle[-1]
+        assert kept.sock.gettimeout() == client.timeout_s + 32
+        client.call("GET", "uploads/7")
+        assert kept.sock.gettimeout() == client.timeout_s
+
     @pytest.mark.parametrize("resume", [False, True])
     def test_only_the_same_file_is_resumed_and_only_on_request(self, server, client, tmp_path, resume):
         (tmp_path / "model.onnx").write_bytes(b"0123")
