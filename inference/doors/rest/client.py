@@ -172,24 +172,25 @@ class Client:
     # Jobs. A `job` may be its id.
 
     def start_job(
-        self, model: str, source: Any = None, *, format: str | None = None, output_format: str | None = None,
-        contract: Mapping[str, Any] | None = None, idempotency_key: str | None = None,
-        on_bytes: Callable[[int, int], object] | None = None, **fields: Any,
+        self, model: str, source: Any = None, *, format: str | None = None, contract: Mapping[str, Any] | None = None,
+        output_format: str | None = None, on_done: Mapping[str, str] | None = None, input: Mapping[str, str] | None = None,
+        output: Mapping[str, str] | None = None, idempotency_key: str | None = None,
+        on_bytes: Callable[[int, int], object] | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         """Start a job on a file or on rows (docs/jobs.md), and return it at once.
 
-        A file above 64 MiB is uploaded in parts; `on_bytes` gets the bytes sent and their total. `fields` are others of the
-        API, such as `on_done`, or `input` for a file in job storage. With one `idempotency_key` a job starts only once.
+        A file above 64 MiB, or with `on_done` or `output`, is uploaded in parts; `on_bytes` gets the bytes sent and their
+        total. `input` and `output` are files in job storage. With one `idempotency_key` a job starts only once.
         """
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        job = {**_target(model), "contract": contract or {}, **fields}
+        job = {**_target(model), "contract": contract or {}}
         if isinstance(source, (str, os.PathLike)):
             path = Path(source)
             is_gzipped = path.suffix == ".gz"
             format = format or _FORMATS.get(Path(path.stem).suffix if is_gzipped else path.suffix)
             if format is None:
                 raise ValueError(f"{path.name} ends with none of {', '.join(_FORMATS)}: name its format.")
-            if path.stat().st_size <= _BODY_BYTES and not fields:
+            if path.stat().st_size <= _BODY_BYTES and on_done is output is None:
                 query = {**job, "contract": json.dumps(job["contract"]), "format": format}
                 if output_format is not None:
                     query["output_format"] = output_format
@@ -201,10 +202,10 @@ class Client:
             job |= {"input": {"upload": self.upload(path, on_bytes=on_bytes)}, "gzip": is_gzipped}
         elif source is not None:
             job["rows"] = [row if isinstance(row, Mapping) else {"features": row} for row in source]
-        if format is not None:
-            job["format"] = format
         if output_format is not None:
-            job["output"] = {**job.get("output", {}), "format": output_format}
+            output = {**(output or {}), "format": output_format}
+        fields = {"format": format, "on_done": on_done, "input": input, "output": output}
+        job |= {name: value for name, value in fields.items() if value is not None}
         return self._json("POST", "jobs", job, headers=headers)
 
     def job(self, job: Any) -> dict[str, Any]:
@@ -813,9 +814,8 @@ def _job(client: Client, options: argparse.Namespace) -> int:
     _say(f"job {job['id']} is {job['status']}")
     job = client.wait_for_job(job, on_job=lambda now: shown(now["progress"]["fraction"]))
     rows = job["progress"]
-    _say(
-        f"job {job['id']} is {job['status']}: {rows['rows_done']:,} rows, {rows['rows_bad']:,} skipped {job['failure']}"
-    )
+    counts = f"{rows['rows_done']:,} rows, {rows['rows_bad']:,} skipped. {job['failure']}"
+    _say(f"job {job['id']} is {job['status']}: {counts}".rstrip())
     if job["status"] != "done":
         return 1
     if options.output is not None:

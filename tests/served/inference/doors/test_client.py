@@ -176,7 +176,7 @@ class TestJobs:
 
         assert (good.returncode, good.stdout) == (0, ""), good.stderr
         assert (stranger.folder / "ripe.csv").read_text().startswith("fruit,probabilities.0")
-        assert "is done: 2 rows, 1 skipped" in good.stderr
+        assert "is done: 2 rows, 1 skipped.\n" in good.stderr
         assert bad.returncode == 1
         assert "is failed" in bad.stderr
 

@@ -469,6 +469,19 @@ class TestJobs:
             "rows": [{"features": [1, 2]}, {"features": [3, 4]}],
         }  # fmt: skip
 
+    def test_files_in_job_storage_are_named(self, server, client):
+        server.acts += [answers(self.JOB, 202)]
+        lake = {"store": "lake", "path": "today.csv"}
+
+        client.start_job(
+            "ripeness", input=lake, format="csv", output={**lake, "path": "scores"}, output_format="jsonl"
+        )
+
+        assert json.loads(server.requests[0][3]) == {
+            "model": "ripeness", "contract": {}, "input": lake, "format": "csv",
+            "output": {"store": "lake", "path": "scores", "format": "jsonl"},
+        }  # fmt: skip
+
     def test_a_file_of_an_unknown_format_is_not_sent(self, client, tmp_path):
         (tmp_path / "rows.xls").touch()
 
