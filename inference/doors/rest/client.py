@@ -443,9 +443,8 @@ class Client:
             if not is_connected:
                 connection.connect()
                 is_connected = True
-            with suppress(
-                BrokenPipeError, ConnectionResetError
-            ):  # refused before the body was read: the answer is there
+            # A request may be refused before all of its body was read; then the answer is there.
+            with suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(method, target, body, headers)
             response = connection.getresponse()
         except socket.timeout:
@@ -455,12 +454,12 @@ class Client:
             connection.close()
             self.close()  # the kept ones are probably dead, too
             what = "gave no answer" if is_connected else "cannot be reached"
-            is_safe = (
-                is_repeatable if is_connected else self._has_answered
-            )  # else the address is probably wrong
+            # An address that never answered is probably wrong.
+            is_safe = is_repeatable if is_connected else self._has_answered
+            retryable = is_safe and isinstance(error, OSError)
             raise Unreachable(
-                f"{self.url} {what}: {error}.", code="unreachable", retryable=is_safe and isinstance(error, OSError)
-            ) from None  # fmt: skip
+                f"{self.url} {what}: {error}.", code="unreachable", retryable=retryable
+            ) from None
         self._has_answered = True
         if 200 <= response.status < 300:
             return connection, response

@@ -286,19 +286,31 @@ class TestConnections:
 
         assert server.connections == 2
 
-    def test_each_thread_has_its_own(self, server, client):
-        together, server.acts = threading.Barrier(4), deque()
+    def together(self, server, client, calls):
+        """Calls at the same time, and how many connections there are afterwards."""
+        barrier = threading.Barrier(calls)
 
         def act(request):
-            together.wait(timeout=20)
+            barrier.wait(timeout=20)
             answers(ANSWER)(request)
 
-        server.acts += [act] * 4
-        threads = [threading.Thread(target=ask, args=[client]) for _ in range(4)]
+        server.acts += [act] * calls
+        threads = [threading.Thread(target=ask, args=[client]) for _ in range(calls)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        return server.connections
+
+    def test_each_thread_has_its_own(self, server, client):
+        assert self.together(server, client, 4) == 4
+        assert self.together(server, client, 4) == 4
+
+    def test_when_one_has_died_the_others_are_not_tried(self, server, client):
+        self.together(server, client, 3)
+        server.acts += [hangs_up, answers(ANSWER)]
+
+        ask(client)
 
         assert server.connections == 4
 
@@ -429,7 +441,7 @@ class TestRequests:
             client = Client(server.url, KEY, sleep=clock.sleep, clock=clock)
 
             with pytest.raises(RoundhouseError, match="Too large") as caught:
-                client.call("POST", "jobs", b"x" * 2**20)
+                client.call("POST", "jobs", bytes(2**25))
 
             assert caught.value.status == 413
 
