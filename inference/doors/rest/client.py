@@ -775,8 +775,9 @@ def _push(client: Client, options: argparse.Namespace) -> int:
             task_config=config, notes=options.notes, resume=options.resume,
             on_bytes=lambda sent, size: shown(sent / size),
         )  # fmt: skip
-    except Unreachable:
-        _say("the same command with --resume goes on with what has arrived")
+    except RoundhouseError as error:
+        if isinstance(error, Unreachable) or shown.tenths:
+            _say("the same command with --resume does not send again what has arrived")
         raise
     _say(f"{version['model']} version {version['number']} is being checked")
     if not options.wait and options.ask_share is None:
@@ -833,12 +834,12 @@ class _Percent:
     """Says every tenth once."""
 
     def __init__(self, what: str) -> None:
-        self._what, self._tenths = what, 0
+        self._what, self.tenths = what, 0
 
     def __call__(self, fraction: float) -> None:
-        if int(fraction * 10) != self._tenths:
-            self._tenths = int(fraction * 10)
-            _say(f"{self._tenths * 10} % {self._what}")
+        if int(fraction * 10) != self.tenths:
+            self.tenths = int(fraction * 10)
+            _say(f"{self.tenths * 10} % {self._what}")
 
 
 def _say_step(line: Mapping[str, Any]) -> None:

@@ -59,7 +59,10 @@ class Stranger:
 
 @pytest.fixture
 def stranger(embedded, tmp_path):
-    return Stranger(tmp_path, embedded)
+    yield Stranger(tmp_path, embedded)
+    caller = caller_of(embedded)
+    for upload in caller.ask("GET", "uploads")[1]["results"]:
+        caller.abandon(upload["id"])
 
 
 def test_the_file_is_all_there_is(stranger):
@@ -249,6 +252,15 @@ class TestPush:
 
         assert (made.returncode, made.stdout) == (status, "")
         assert code in made.stderr
+
+    def test_refused_and_completed_without_sending_it_again(self, stranger):
+        refused = stranger.program("push", "second-try", MODEL, "--new-model", "poetry")
+
+        made = stranger.program("push", "second-try", MODEL, "--new-model", "tensor", "--resume")
+
+        assert (refused.returncode, made.returncode) == (1, 0), made.stderr
+        assert "--resume does not send again" in refused.stderr
+        assert "sent" not in made.stderr
 
     def test_interrupted_and_resumed_by_another_process(self, stranger, embedded):
         """The first process ends after one part; the second sends the others only."""
