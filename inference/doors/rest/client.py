@@ -116,8 +116,9 @@ class Client:
 
     def close(self) -> None:
         """Close the kept connections."""
-        while self._idle:
-            self._idle.pop()[0].close()
+        with suppress(IndexError):  # another thread may take one
+            while True:
+                self._idle.pop()[0].close()
 
     # Predictions. Options of all: `routing_key`; `deadline_s`, which bounds the whole call with its repetitions; and `dry_run`,
     # which checks the request and runs nothing. A `model` may be `ripeness`, `ripeness@champion` or `ripeness/versions/1`.
@@ -261,16 +262,15 @@ class Client:
 
         What arrived before a connection was lost is kept, also for the next time that this is called.
         """
-        part = Path(f"{os.fspath(path)}.{_id(job)}.part")
-        if self.job(job)["status"] != "done":  # then they may change
-            part.unlink(missing_ok=True)
+        is_done = self.job(job)["status"] == "done"  # else they may change, and are fetched as a whole
+        part = Path(f"{os.fspath(path)}.{_id(job)}.{'part' if is_done else 'incomplete'}")
         while True:
-            had = part.stat().st_size if part.exists() else 0
+            had = part.stat().st_size if is_done and part.exists() else 0
             try:
                 self._fetch(f"jobs/{_id(job)}/{what}", part, had)
                 break
             except Unreachable:
-                if not part.exists() or part.stat().st_size <= had:
+                if not is_done or not part.exists() or part.stat().st_size <= had:
                     raise
         os.replace(part, path)
 
@@ -449,7 +449,7 @@ class Client:
             response = connection.getresponse()
         except socket.timeout:
             connection.close()
-            raise Unreachable(f"{self.url} did not answer within {timeout_s:g} s.", code="timeout") from None
+            raise Unreachable(f"{self.url} did not answer within {timeout_s:.0f} s.", code="timeout") from None
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             self.close()  # the kept ones are probably dead, too

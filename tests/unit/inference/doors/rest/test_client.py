@@ -540,14 +540,20 @@ class TestJobs:
 
         assert (tmp_path / "out.csv").read_bytes() == b"0123456789"
 
-    def test_what_is_not_complete_is_fetched_again(self, server, client, tmp_path):
-        server.acts += [answers({**self.JOB, "status": "failed"}), answers(b"new")]
-        (tmp_path / "out.csv.0b6c.part").write_bytes(b"old")
+    def test_what_may_have_changed_is_fetched_again(self, server, client, tmp_path):
+        running, results = {**self.JOB, "status": "running"}, tmp_path / "out.csv"
+        server.acts += [answers(running), breaks_off(b"row 2, row 1", 6)]
+        with pytest.raises(Unreachable):
+            client.download("0b6c", results)
+        server.acts += [answers(running), answers(b"row 2"), answers(self.JOB), answers(b"row 1, row 2")]
 
-        client.download("0b6c", tmp_path / "out.csv")
+        client.download("0b6c", results)
+        assert results.read_bytes() == b"row 2"
+        client.download("0b6c", results)
 
-        assert (tmp_path / "out.csv").read_bytes() == b"new"
-        assert "Range" not in server.requests[1][2]
+        assert results.read_bytes() == b"row 1, row 2"
+        assert not any("Range" in headers for _, _, headers, _ in server.requests)
+        assert list(tmp_path.iterdir()) == [results]
 
 
 class TestUploads:
