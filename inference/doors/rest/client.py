@@ -449,7 +449,9 @@ class Client:
             response = connection.getresponse()
         except socket.timeout:
             connection.close()
-            raise Unreachable(f"{self.url} did not answer within {timeout_s:.0f} s.", code="timeout") from None
+            raise Unreachable(
+                f"{self.url} did not answer within {timeout_s:.0f} s.", code="timeout"
+            ) from None
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             self.close()  # the kept ones are probably dead, too
