@@ -25,6 +25,7 @@ urlpatterns = [
     path(f"{_ALIAS}/predict", api.PredictAliasView.as_view(), name="predict-alias"),
     path(f"{_VERSION}/predict", api.PredictVersionView.as_view(), name="predict-version"),
     path(f"{_MODEL}/predict", api.PredictView.as_view(), name="predict"),
+    path("client.py", api.ClientFileView.as_view(), name="client-file"),
     path(f"{_ALIAS}/schema", api.SignatureOfAliasView.as_view(), name="schema-of-alias"),
     path(f"{_VERSION}/schema", api.SignatureOfVersionView.as_view(), name="schema-of-version"),
     path(f"{_MODEL}/schema", api.SignatureView.as_view(), name="schema-of-model"),

@@ -1,6 +1,6 @@
 """The jobs API."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpResponse, StreamingHttpResponse
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -30,6 +30,7 @@ from inference.jobs.submissions import MEDIA_TYPE_OF, UnreadBodyParser, is_json
 from inference.jobs.transitions import ENDED, ChunkStatus, Status
 from registry.access.key_ring import Principal
 from registry.access.policies import Right
+from registry.catalogue.downloads import parse_range
 from registry.errors import NotFound
 from registry.kit.api import RegistryViewSet, idempotent
 from registry.kit.api.views import IDEMPOTENCY_KEY
@@ -39,6 +40,12 @@ _BYTES = "application/octet-stream"
 _READ = (Right.READ, Right.PREDICT)
 _CHANGE = (Right.PREDICT, Right.MANAGE_JOBS)
 _MAX_POLL_S = 30
+_RANGE = OpenApiParameter(
+    "Range",
+    str,
+    OpenApiParameter.HEADER,
+    description="Of a job that is done: one range, such as `bytes=1000-`, to resume after a lost connection.",
+)
 _EXAMPLES = [
     OpenApiExample(
         "rows in the request", request_only=True, media_type="application/json",
@@ -62,7 +69,7 @@ _EXAMPLES = [
 def _files(*formats: Format) -> dict[tuple[int, str], OpenApiTypes]:
     """Responses that are files; plain bytes first, the only type that client generators understand."""
     kinds = [_BYTES, *(MEDIA_TYPE_OF[kind].partition(";")[0] for kind in formats)]
-    return {(200, kind): OpenApiTypes.BINARY for kind in kinds}
+    return {(status, kind): OpenApiTypes.BINARY for status in (200, 206) for kind in kinds}
 
 
 class JobFilters(filters.FilterSet):  # type: ignore[misc]  # the package has no type hints
@@ -162,21 +169,21 @@ class JobView(_JobViewSet):
         summary="Download the results, in row order", operation_id="job_results",
         description=f"In the job's output format. `{COMPLETE_HEADER}: false` means that parts are still missing; the "
         "results so far are sent.",
-        responses=_files(*MEDIA_TYPE_OF),
+        responses=_files(*MEDIA_TYPE_OF), parameters=[_RANGE],
     )  # fmt: skip
     def results(self, request: Request, pk: str) -> StreamingHttpResponse:
         job = self.get_object()
         kind = Format(job.output_format)
-        return _download(job, "results", selectors.results_of(job), MEDIA_TYPE_OF[kind], kind.value)
+        return _download(request, job, "results", selectors.results_of, MEDIA_TYPE_OF[kind], kind.value)
 
     @extend_schema(
         summary="Download the skipped rows", operation_id="job_errors",
         description="One JSON object per line: row number, id and reason.",
-        responses=_files(Format.JSONL),
+        responses=_files(Format.JSONL), parameters=[_RANGE],
     )  # fmt: skip
     def errors(self, request: Request, pk: str) -> StreamingHttpResponse:
         job = self.get_object()
-        return _download(job, "errors", selectors.errors_of(job), MEDIA_TYPE_OF[Format.JSONL], "jsonl")
+        return _download(request, job, "errors", selectors.errors_of, MEDIA_TYPE_OF[Format.JSONL], "jsonl")
 
     @extend_schema(
         summary="Cancel a job", operation_id="cancel_job",
@@ -215,14 +222,41 @@ def _poll_after_s(job: Job) -> int:
     return max(1, min(_MAX_POLL_S, round((eta_s or 0) / 10)))
 
 
-def _download(job: Job, name: str, pieces: Any, media_type: str, suffix: str) -> StreamingHttpResponse:
+def _download(
+    request: Request,
+    job: Job,
+    name: str,
+    read: Callable[[Job], Iterator[bytes]],
+    media_type: str,
+    suffix: str,
+) -> StreamingHttpResponse:
+    is_complete = job.status == Status.DONE
+    part, size = None, 0
+    if (
+        is_complete and "Range" in request.headers
+    ):  # what is not complete may change until the rest is requested
+        size = sum(len(piece) for piece in read(job))
+        part = parse_range(request.headers["Range"], size)
+    pieces = read(job) if part is None else _cut(read(job), part)
     response = StreamingHttpResponse(pieces, content_type=media_type)
+    if part is not None:
+        response.status_code = 206
+        response["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     response["Content-Disposition"] = (
         f'attachment; filename="{job.model.slug}-{str(job.pk)[:8]}-{name}.{suffix}"'
     )
-    response[COMPLETE_HEADER] = "true" if job.status == Status.DONE else "false"
+    response[COMPLETE_HEADER] = "true" if is_complete else "false"
     response["Cache-Control"] = "private, no-store"
     return response
+
+
+def _cut(pieces: Iterable[bytes], part: range) -> Iterator[bytes]:
+    at = 0
+    for piece in pieces:
+        yield piece[max(part.start - at, 0) : part.stop - at]
+        at += len(piece)
+        if at >= part.stop:
+            return
 
 
 @extend_schema_view(

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.views import View
 
-_ROOT = "api/v1/"
+_ROOT, _CLIENT = "api/v1/", "client.py"
 
 
 class ApiIndexView(View):
@@ -28,6 +28,7 @@ class ApiIndexView(View):
                 "signature": f"{url}/api/v1/models/{{model}}/schema",
                 "open_inference_protocol": f"{url}/v2",
                 "hugging_face": f"{url}/hf/models/{{model}}",
+                "python_client": f"{url}/{_ROOT}{_CLIENT}",
                 "lists": {name: f"{url}/{_ROOT}{name}" for name in _lists()},
                 "docs": f"{url}/api/docs",
                 "schema": f"{url}/api/schema",
@@ -38,8 +39,9 @@ class ApiIndexView(View):
 
 @cache
 def _lists() -> tuple[str, ...]:
-    """The addresses without parameters that answer a GET."""
-    return tuple(sorted({address for address, view in _walk(get_resolver().url_patterns) if _reads(view)}))
+    """The addresses without parameters that answer a GET with JSON."""
+    found = {address for address, view in _walk(get_resolver().url_patterns) if _reads(view)}
+    return tuple(sorted(found - {_CLIENT}))
 
 
 def _walk(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[tuple[str, object]]:

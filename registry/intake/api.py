@@ -40,8 +40,8 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
     class Meta:
         model = Upload
         fields = [
-            "id", "file_name", "size_bytes", "offset", "status", "failure", "sha256", "model", "version",
-            "made_at", "touched_at",
+            "id", "file_name", "size_bytes", "offset", "status", "failure", "sha256", "announced_sha256", "model",
+            "version", "made_at", "touched_at",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -1,9 +1,14 @@
 """The REST door's views, as OpenAPI describes them. The forms do the reading and writing."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import get_conditional_response
+from django.utils.http import quote_etag
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
@@ -314,3 +319,34 @@ class SignatureOfAliasView(_SignatureView):
     @_signature("alias_schema", "the version that an alias names")
     def get(self, request: Request, model: str, alias: str) -> Response:
         return self.answer(request, model, alias=alias)
+
+
+_CLIENT = Path(__file__).with_name("client.py").read_bytes()
+_CLIENT_ETAG = quote_etag(hashlib.sha256(_CLIENT).hexdigest()[:32])
+
+
+class ClientFileView(APIView):
+    """Holds no secret, so it is the same for everybody, like the description of the API."""
+
+    authentication_classes = []
+    permission_classes = []
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        return super().perform_content_negotiation(request, force=True)  # whatever Accept says
+
+    @extend_schema(
+        operation_id="client_file",
+        summary="Download the Python client, one file without dependencies",
+        description="For Python 3.9 and newer; also a program, for CI. See docs/clients.md.",
+        auth=[],
+        responses={(200, "text/x-python"): OpenApiTypes.STR},
+        tags=["predictions"],
+    )
+    def get(self, request: Request) -> HttpResponseBase | None:
+        headers = {
+            "Content-Disposition": 'attachment; filename="roundhouse.py"',
+            "ETag": _CLIENT_ETAG,
+            "Cache-Control": "no-cache",
+        }
+        file = HttpResponse(_CLIENT, content_type="text/x-python; charset=utf-8", headers=headers)
+        return get_conditional_response(request._request, etag=_CLIENT_ETAG, response=file)

@@ -71,6 +71,7 @@ def test_the_index_lists_what_can_be_read():
     lists = {address.rpartition("/")[2] for address in index["lists"].values()}
     assert {"models", "jobs", "keys", "audit"} <= lists
     assert index["predict"].endswith("/api/v1/models/{model}/predict")
+    assert Client().get(index["python_client"]).status_code == 200
     for address in index["lists"].values():
         assert Client().get(address).status_code == 401  # there, and not open
 

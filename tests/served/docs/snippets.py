@@ -2,9 +2,11 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
+ALONE = [sys.executable, "-S"]  # a Python that has only what lies beside the code
 _BLOCK = re.compile(
     r"^```(?P<language>\w+)(?: test=(?P<kind>\w+))?(?P<start> start)?\n(?P<code>.*?)^```$", re.M | re.S
 )

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.served.docs.snippets import check_printed, run, snippets_of
+from tests.served.docs.snippets import ALONE, check_printed, run, snippets_of
 from tests.support.missing import missing
 from tests.support.peers import requests_python, tritonclient_python
 from tests.support.processes import ROOT
@@ -35,6 +35,8 @@ def _ask(snippet, folder, environment):
             return run(["bash", "-eu"], snippet, folder, environment)
         case "fetch":
             return run([_program("node", "nodejs")], snippet, folder, environment, ".mjs")
+        case "client":
+            return run(ALONE, snippet, folder, environment)
         case "requests":
             return run([requests_python(), "-P"], snippet, folder, environment)
         case "tritonclient":
@@ -45,8 +47,8 @@ def _ask(snippet, folder, environment):
 
 
 @pytest.mark.parametrize("snippet", TRIED, ids=str)
-def test_prints_what_the_page_says(snippet, environment, tmp_path):
-    made = _ask(snippet, tmp_path, environment)
+def test_prints_what_the_page_says(snippet, environment, folder):
+    made = _ask(snippet, folder, environment)
 
     check_printed(made, snippet)
 

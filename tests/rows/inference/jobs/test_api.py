@@ -341,6 +341,31 @@ class TestResults:
         assert answer["X-Job-Complete"] == "true"
         assert answer["Content-Disposition"].startswith('attachment; filename="fruit-')
 
+    @pytest.mark.parametrize(
+        ("asked", "status", "sent", "told"),
+        [
+            ("bytes=5-", 206, b'": 1}\n{"row": 2}\n', "bytes 5-21/22"),
+            ("bytes=11-12", 206, b'{"', "bytes 11-12/22"),
+            ("bytes=-3", 206, b"2}\n", "bytes 19-21/22"),
+            ("rows=1-", 200, b'{"row": 1}\n{"row": 2}\n', None),
+        ],
+        ids=["the rest", "the middle", "the end", "no range of bytes"],
+    )
+    def test_parts_of_them_are_sent(self, api, asked, status, sent, told):
+        answer = api.get(self.done(api)["results"], headers={"Range": asked})
+
+        assert (answer.status_code, answer.getvalue(), answer.get("Content-Range")) == (status, sent, told)
+
+    def test_nothing_lies_behind_their_end(self, api):
+        answer = api.get(self.done(api)["results"], headers={"Range": "bytes=22-"})
+
+        assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
+
+    def test_parts_of_what_may_change_are_not(self, api):
+        answer = api.get(order(api).json()["links"]["results"], headers={"Range": "bytes=1-"})
+
+        assert (answer.status_code, answer["X-Job-Complete"]) == (200, "false")
+
     @pytest.mark.parametrize("is_cancelled", [False, True], ids=["before the end", "cancelled"])
     def test_are_partial_where_it_is_not_done(self, api, is_cancelled):
         links = order(api).json()["links"]

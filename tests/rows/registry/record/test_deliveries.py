@@ -7,6 +7,7 @@ from django.core import mail
 from django.db import transaction
 from django.utils import timezone
 
+from inference.doors.rest.client import BadWebhook, verify_webhook
 from registry.errors import Conflict, NotAllowed
 from registry.kit.actors import Actor, Source
 from registry.record import channels, deliveries, events
@@ -67,6 +68,16 @@ def test_a_webhook_arrives_signed(delivery, receiver):
     assert (sent["type"], sent["data"]["model"], sent["data"]["count"]) == ("split_changed", "fraud-score", 1)
     assert sent["data"]["details"] == {"shares": {"4": 10_000}}
     assert sent["data"]["object"] == {"kind": "split", "id": "3", "label": "fraud-score split 3"}
+
+
+def test_the_published_client_accepts_what_arrives(delivery, receiver):
+    deliver(delivery.pk)
+    head, _, body = receiver.requests[0].partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+
+    assert verify_webhook(body, headers, secret_of("salt"))["data"]["model"] == "fraud-score"
+    with pytest.raises(BadWebhook):
+        verify_webhook(body + b" ", headers, secret_of("salt"))
 
 
 def test_an_accepted_delivery_is_over(delivery, receiver):

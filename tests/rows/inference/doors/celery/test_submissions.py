@@ -12,11 +12,12 @@ from django.utils import timezone
 from inference.doors.celery import queues, replies, submissions
 from inference.doors.celery.models import RefusedOrder
 from inference.doors.celery.submissions import receive
+from inference.doors.rest.client import sign
 from inference.jobs import policies
 from inference.jobs.models import Job
 from registry.access.models import ApiKey
 from tests.support.factories import a_key, a_live_model
-from tests.support.sending import ROWS, a_message, an_order, raw, signed
+from tests.support.sending import ROWS, SUBMIT, a_message, an_order, raw, signed
 
 pytestmark = pytest.mark.django_db
 ON_DONE = {"task": "shop.scored", "queue": "shop"}
@@ -71,6 +72,16 @@ class TestOrders:
         assert job.on_done == ON_DONE
         assert ApiKey.objects.get().last_used_at is not None
         assert not RefusedOrder.objects.exists()
+
+    def test_the_published_client_signs_as_we_read(self, key):
+        task_id = str(uuid.uuid4())
+        argument = sign(SUBMIT, an_order(), task_id, key)
+
+        receive(raw(argument, task_id))
+        receive(raw({**argument, "model": "other"}, str(uuid.uuid4())))
+
+        assert str(Job.objects.get().pk) == task_id
+        assert RefusedOrder.objects.get().code == "bad_signature"
 
     def test_twice_is_one_job_whenever_it_was_signed(self, key):
         task_id = uuid.uuid4()
