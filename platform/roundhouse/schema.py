@@ -50,6 +50,14 @@ _PROBLEM = {
 }
 
 
+def any_of_forms(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A body may fit several forms: labels of a text have all the fields of labels of a row."""
+    for component in result["components"]["schemas"].values():
+        if "oneOf" in component:
+            component["anyOf"] = component.pop("oneOf")
+    return result
+
+
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """Describes our API keys."""
 

@@ -207,6 +207,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "roundhouse.schema.any_of_forms",
+    ],
     "TAGS": [  # the order of the pages; predictions first
         {"name": "predictions", "description": "Send rows to a Model, and describe what it takes."},
         {"name": "jobs", "description": "Predict a file of rows in the background."},
