@@ -54,8 +54,8 @@ def prepare(
 
     A value never changes its meaning: integers are cast if they fit, decimals are rounded to the model's float type,
     anything else raises InvalidInput. An array that already fits is not copied. With `allow_non_finite`, floats may
-    be NaN or infinite and None means NaN; in texts that rows may lack, None stays. With `online`, texts may be any bytes, and the error for NaN mentions the
-    serving setting.
+    be NaN or infinite and None means NaN; in texts that rows may lack, None stays. With `online`, texts may be any
+    bytes, and the error for NaN mentions the serving setting.
     """
     tensors: dict[str, Array] = {}
     for spec in signature.inputs:

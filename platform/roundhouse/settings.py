@@ -207,10 +207,6 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "roundhouse.schema.any_of_forms",
-    ],
     "TAGS": [  # the order of the pages; predictions first
         {"name": "predictions", "description": "Send rows to a Model, and describe what it takes."},
         {"name": "jobs", "description": "Predict a file of rows in the background."},
@@ -232,7 +228,7 @@ SPECTACULAR_SETTINGS = {
     ],
     # The docstrings of our base views are not for callers.
     "GET_LIB_DOC_EXCLUDES": "roundhouse.schema.undocumented_classes",
-    "POSTPROCESSING_HOOKS": ["roundhouse.schema.add_problems"],
+    "POSTPROCESSING_HOOKS": ["roundhouse.schema.add_problems", "roundhouse.schema.any_of_forms"],
 }
 
 UNFOLD = {

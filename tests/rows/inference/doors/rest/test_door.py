@@ -67,7 +67,7 @@ NOBODYS = (
 REFUSED = {
     "not-json": (b"{", {}, 400, "bad_body", ""),
     "deep": (b'{"inputs": {"features": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}", {}, 400, "bad_body", ""),
-    "no-form": ({"rows": [1]}, {}, 422, "not_a_prediction", ""),
+    "no-form": ({"lines": [1]}, {}, 422, "not_a_prediction", ""),
     "missing": ({"inputs": {}}, {}, 422, "missing_tensor", ""),
     "unknown": ({"inputs": {**SAMPLE["inputs"], "weight2": [[1]]}}, {}, 422, "unknown_tensor", ""),
     "rank": ({"inputs": {"features": [1, 2, 3]}}, {}, 422, "wrong_rank", ""),
