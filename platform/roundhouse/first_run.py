@@ -39,8 +39,9 @@ from roundhouse.data_folder import explain_os_error
 from roundhouse.env import ROOT
 
 EXAMPLES = ROOT / "examples"
-_ABOUT_EXAMPLE = ("about.json", "sample.json", "golden.zip")
-_SHOWN = ("ripeness", "tone", "shapes")  # examples whose requests are printed
+_GOLDEN = ("golden.zip", "golden.jsonl")
+_ABOUT_EXAMPLE = ("about.json", "sample.json", *_GOLDEN)
+_SHOWN = ("ripeness", "tone", "shapes", "picks", "clicks")  # examples whose requests are printed
 _LONG = 300  # characters
 STOP = "Press Ctrl-C to stop everything."
 
@@ -63,7 +64,9 @@ def prepare() -> str:
 
 
 # Which examples answer requests that name no Model.
-DEFAULT_MODELS = "classify=tone,classify-images=figures,detect=shapes,entities=names"
+DEFAULT_MODELS = (
+    "classify=tone,classify-images=figures,detect=shapes,entities=names,rank=clicks,recommend=picks"
+)
 
 
 def prepare_demo() -> str:
@@ -160,14 +163,14 @@ def _save_credentials(path: Path, credentials: Credentials) -> None:
 
 
 def _import_examples(by: Actor) -> None:
-    for file in sorted(EXAMPLES.glob("*/model.onnx")):
+    for file in sorted(EXAMPLES.glob("*/model.*")):
         slug = file.parent.name
         if not Split.objects.filter(
             model__slug=slug
         ).exists():  # an earlier first run may have been interrupted
             about = json.loads((file.parent / "about.json").read_text())
             model = _create_example(slug, about, by)
-            _put_golden_set(model, file.with_name("golden.zip"), about, by)
+            _put_golden_set(model, file.parent, about, by)
             import_version(
                 slug=slug,
                 task_config=about.get("task_config"),
@@ -186,18 +189,19 @@ def _import_examples(by: Actor) -> None:
                 )
 
 
-def _put_golden_set(model: Model, path: Path, about: dict[str, Any], by: Actor) -> None:
+def _put_golden_set(model: Model, folder: Path, about: dict[str, Any], by: Actor) -> None:
     """Give the Model the golden set of its example, if there is one."""
     if "golden_metric" not in about or current_golden_set(model) is not None:
         return
+    path = next(folder / name for name in _GOLDEN if (folder / name).exists())
     with path.open("rb") as file:
         put_golden_set(
             model=model,
-            lines=rows_in(read_chunks(file), has_pictures=True),
+            lines=rows_in(read_chunks(file), has_pictures=path.suffix == ".zip"),
             metric=about["golden_metric"],
             floor=None,
             margin=None,
-            reason="pictures that the example was not trained on",
+            reason="rows that the example was not trained on",
             by=by,
         )
 

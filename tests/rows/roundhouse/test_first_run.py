@@ -10,8 +10,10 @@ from django.urls import reverse
 
 from registry.access import keys
 from registry.access.models import ApiKey
+from registry.catalogue.models import Version
 from registry.intake.examples.models import GoldenResult, GoldenSet
 from registry.record.models import AuditRecord
+from registry.traffic.models import Split
 from roundhouse import first_run
 
 pytestmark = pytest.mark.django_db
@@ -132,3 +134,20 @@ def test_examples_of_pictures_are_measured_on_their_golden_sets_which_pages_show
     client.force_login(User.objects.get(username="operator"))
     for golden_set in GoldenSet.objects.all():
         assert client.get(reverse("golden-picture", args=[golden_set.pk, 12])).status_code == 200
+
+
+def test_examples_of_scores_go_live(monkeypatch, tmp_path):
+    slugs = {"picks": "recommendation", "clicks": "ranking", "parcels": "tabular-classification"}
+    for slug in slugs:
+        shutil.copytree(first_run.EXAMPLES / slug, tmp_path / "examples" / slug)
+    monkeypatch.setattr(first_run, "EXAMPLES", tmp_path / "examples")
+
+    said = first_run.prepare_demo()
+
+    versions = {version.model.slug: version for version in Version.objects.select_related("model")}
+    assert {slug: version.model.task for slug, version in versions.items()} == slugs
+    assert {version.status for version in versions.values()} == {"ready"}
+    assert Split.objects.count() == 3
+    assert versions["picks"].task_files.keys() == {"users.txt", "items.txt"}
+    assert "/models/picks/predict -d '{" in said
+    assert "/models/clicks/predict -d '{" in said

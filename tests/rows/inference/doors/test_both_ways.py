@@ -47,8 +47,8 @@ from tests.support.live_models import put_live
 from tests.support.picture_models import a_picture, in_base64, put_colours
 from tests.support.processes import ROOT
 from tests.support.rsgi import CUT, Proto, a_scope
-from tests.support.scored_models import MISSING, put_foods, put_offers, put_people
 from tests.support.text_models import put_names, put_tone
+from tests.support.user_models import MISSING, put_foods, put_offers, put_people
 from tests.support.wire import in_binary
 
 pytestmark = pytest.mark.django_db

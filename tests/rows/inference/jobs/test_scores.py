@@ -14,7 +14,7 @@ from inference.jobs.models import Format, InputSource
 from inference.pipelines.recommendation import Recommendation
 from inference.serving import runtime
 from tests.support.house import errors, order, results, work_off
-from tests.support.scored_models import MISSING, put_bills, put_foods, put_offers, put_people
+from tests.support.user_models import MISSING, put_bills, put_foods, put_offers, put_people
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SKIP = {"on_row_error": "skip", "error_limit": 2_000}

@@ -17,7 +17,7 @@ from tests.support.factories import a_key
 from tests.support.live_models import put_example
 from tests.support.picture_models import a_picture, in_base64, put_patches
 from tests.support.processes import wait_until
-from tests.support.scored_models import MISSING, put_foods, put_offers, put_people
+from tests.support.user_models import MISSING, put_foods, put_offers, put_people
 
 pytestmark = [pytest.mark.service, pytest.mark.django_db(transaction=True)]
 PATIENCE_S = 60

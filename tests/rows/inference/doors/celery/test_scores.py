@@ -9,8 +9,8 @@ from inference.jobs.models import Job
 from inference.serving import runtime
 from tests.support.factories import a_key
 from tests.support.house import a_runner, ended, results
-from tests.support.scored_models import MISSING, put_foods, put_offers, put_people
 from tests.support.sending import an_order, raw, signed
+from tests.support.user_models import MISSING, put_foods, put_offers, put_people
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OFFERS = [{"topic": "art", "price": 3}, {"topic": "art", "price": 1}]

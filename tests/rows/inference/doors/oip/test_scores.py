@@ -15,7 +15,7 @@ from inference.engine.loop import complete
 from inference.serving import runtime
 from registry.access.keys import admit, ring
 from tests.support.factories import a_key
-from tests.support.scored_models import MISSING, put_bills, put_foods, put_offers, put_people
+from tests.support.user_models import MISSING, put_bills, put_foods, put_offers, put_people
 from tests.support.wire import a_holding, in_binary, packed, received, unpacked
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.support.routes")]

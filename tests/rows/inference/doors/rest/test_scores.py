@@ -15,7 +15,7 @@ from registry.access.keys import ring
 from tests.support.factories import a_key
 from tests.support.live_models import put_live
 from tests.support.onnx_models import identity
-from tests.support.scored_models import FOODS, MISSING, put_bills, put_foods, put_offers, put_people
+from tests.support.user_models import FOODS, MISSING, put_bills, put_foods, put_offers, put_people
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.support.routes")]
 RECOMMEND, RANK = "/api/v1/recommend", "/api/v1/rank"
