@@ -8,25 +8,29 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 HERE = Path(__file__).parent
-OPSET, IR = 17, 9
+OPSET, ML_OPSET, IR = 17, 3, 9
 
 
-def save(slug, graph, *, title, notes, sample, files=None, metadata=None, **about):
+def save(slug, graph, *, files=None, metadata=None, **about):
     """`files` are those that the task needs beside the model, by name."""
+    write_example(slug, {"model.onnx": serialize(graph, metadata), **(files or {})}, **about)
+
+
+def write_example(slug, files, *, title, notes, sample, **about):
     folder = HERE / slug
     folder.mkdir(exist_ok=True)
-    (folder / "model.onnx").write_bytes(serialize(graph, metadata))
     (folder / "about.json").write_text(json.dumps({"title": title, "notes": notes, **about}, indent=2) + "\n")
     (folder / "sample.json").write_text(json.dumps(sample) + "\n")
-    for name, content in (files or {}).items():
+    for name, content in files.items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def serialize(graph, metadata=None):
     """The bytes of a model file. `metadata` are its properties, by name."""
+    domains = {"": OPSET, **{node.domain: ML_OPSET for node in graph.node if node.domain}}
     model = helper.make_model(
         graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid(*one) for one in domains.items()],
         ir_version=IR,
         producer_name="roundhouse-examples",
     )
@@ -41,6 +45,10 @@ def floats(name, *shape):
 
 def integers(name, *shape):
     return helper.make_tensor_value_info(name, TensorProto.INT64, list(shape))
+
+
+def texts(name, *shape):
+    return helper.make_tensor_value_info(name, TensorProto.STRING, list(shape))
 
 
 def constant(name, values):

@@ -1,11 +1,12 @@
 """Named columns, and how rows of them become a model's inputs: each input is a column, or the only input is a table of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from inference.pipelines.errors import BadTaskConfig, InvalidItem
+from inference.pipelines.errors import BadTaskConfig, InvalidItem, TooManyItems
 from inference.pipelines.labels import shown
 from inference.pipelines.pipeline import Fields
 from inference.tensors.arrays import Array, Tensors
@@ -16,6 +17,8 @@ from inference.tensors.samples import Sample, sample_inputs
 from inference.tensors.signature import Signature, TensorSpec
 
 MAX_COLUMNS, LONGEST_NAME = 10_000, 200
+MAX_VALUES = 2_000_000  # of a request: a user's features stand in the row of each candidate
+_BYTES_OF_A_VALUE = 40  # in lists of rows and of columns, and in tensors
 _LISTED = 12  # columns that a message names
 Row = Mapping[str, Any] | Sequence[Any]
 
@@ -65,18 +68,28 @@ class Columns:
         return any(value is None for value in self.defaults.values())
 
     @property
+    def row_bytes(self) -> int:
+        return _BYTES_OF_A_VALUE * len(self.specs)
+
+    def check_count(self, rows: int) -> None:
+        """Raise TooManyItems for more rows than are read at once."""
+        if rows * len(self.specs) > MAX_VALUES:
+            raise TooManyItems(
+                f"A request may have at most {MAX_VALUES:,} values; {rows:,} rows of {len(self.specs):,} columns have more."
+            )
+
+    @property
     def hashed(self) -> Sequence[Any]:
         return [self.names, dict(self.defaults), [spec.name for spec in self.inputs]]
 
-    def as_tensors(self) -> tuple[TensorSpec, ...]:
-        """The columns as tensors; those with defaults may be left out."""
-        return tuple(
-            TensorSpec(spec.name, spec.datatype, spec.shape, optional=spec.name in self.defaults)
-            for spec in self.specs
-        )
+    def signature(self, outputs: tuple[TensorSpec, ...]) -> Signature:
+        """The columns as tensors; those with defaults may be left out, by all rows or by some."""
+        inputs = tuple(replace(spec, optional=spec.name in self.defaults) for spec in self.specs)
+        return Signature(inputs, outputs, may_lack=frozenset(self.defaults))
 
     def encode(self, rows: Sequence[Row], place: Callable[[int], str]) -> Tensors:
         """The model's inputs for these rows. `place`: where a row is in the request, which InvalidItem names."""
+        self.check_count(len(rows))
         values = []
         for number, row in enumerate(rows):
             try:

@@ -200,7 +200,8 @@ class ItemPipeline(Pipeline, Generic[C]):
     ] = ()  # tensors in which items may be sent instead of those of `items_of`
     reads_files: ClassVar[bool] = False  # encode takes long, and mostly without Python's lock
     row_bytes: int = 0  # of an encoded row, where that may be more than the item's own bytes
-    run_bytes: int = 0  # of the model's inputs and outputs for such a row, if they are large
+    run_bytes: int = 0  # of the model's inputs for such a row, if they are large
+    output_bytes: int = 0  # of its outputs for such a row, if they are large: those of all rows are kept
     runs_whole: ClassVar[bool] = (
         False  # rows of a request share a run, even if no proof says that those of several may
     )
@@ -271,6 +272,11 @@ class ItemPipeline(Pipeline, Generic[C]):
     def row_of(cls, body: Mapping[str, Any]) -> dict[str, Any]:
         """The item of a body as a row of tensors: a value for each."""
         return dict(body)
+
+    def count_rows(self, body: Mapping[str, Any]) -> int:
+        """How many rows a request will have at most; it is not checked yet."""
+        items = body.get(self.several)
+        return min(len(items), self.most_items) if isinstance(items, list) else 1
 
     @abstractmethod
     def encode(self, body: Mapping[str, Any]) -> Encoded[C]:

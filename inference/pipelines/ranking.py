@@ -63,6 +63,7 @@ class Ranking(ItemPipeline[CandidatesAsked]):
             said.top_k,
         )
         self.model_outputs = (self._output.name,)
+        self.takes_missing, self.row_bytes = self._columns.takes_missing, self._columns.row_bytes
         super().__init__(config, files, signature)
 
     @classmethod
@@ -96,9 +97,15 @@ class Ranking(ItemPipeline[CandidatesAsked]):
     def samples(self) -> None:
         return None
 
+    def count_rows(self, body: Mapping[str, Any]) -> int:
+        lists = body.get("candidates") if "users" in body else [body.get("candidates")]
+        counts = [len(one) for one in lists if isinstance(one, list)] if isinstance(lists, list) else []
+        return min(sum(counts), MAX_CANDIDATES)
+
     def encode(self, body: Mapping[str, Any]) -> Encoded[CandidatesAsked]:
         users = item_list(body, "user", "users", most=self.most_items)
         lists = _lists_of_candidates(body, len(users))
+        self._columns.check_count(sum(map(len, lists)))
         places = [(user, at) for user, candidates in enumerate(lists) for at in range(len(candidates))]
 
         def place(row: int) -> str:

@@ -65,8 +65,8 @@ class Recommendation(ItemPipeline[UsersAsked]):
         self._input = _user_input(signature)
         output = find_scores(signature, len(self._items), rank=2, name=said.output, of="items")
         self.model_outputs = (output.name,)
-        self.run_bytes = len(self._items) * output.dtype.itemsize
-        self.most_items = max(1, min(MAX_USERS, _OUTPUT_BYTES // self.run_bytes))
+        self.output_bytes = len(self._items) * output.dtype.itemsize
+        self.most_items = max(1, min(MAX_USERS, _OUTPUT_BYTES // self.output_bytes))
         self._top_k, self._fallback = said.top_k, self._place_of_fallback(said.fallback)
         super().__init__(config, files, signature)
 
@@ -102,6 +102,7 @@ class Recommendation(ItemPipeline[UsersAsked]):
             ),
             json_outputs=frozenset({"items", "scores"}),
             json_inputs=frozenset({"user", "exclude"}),
+            may_lack=frozenset({"exclude"}),
         )
 
     @property
@@ -271,7 +272,7 @@ def _id(value: Any, field: str) -> str:
 
 def _json_list(text: Any, field: str) -> list[Any]:
     try:
-        found = orjson.loads(text) if text else []
+        found = (orjson.loads(text) if text else None) or []
     except orjson.JSONDecodeError:
         found = None
     if not isinstance(found, list):

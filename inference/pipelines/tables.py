@@ -56,7 +56,7 @@ class TableTask(ItemPipeline[C], Generic[C]):
 
     def __init__(self, config: Config, files: Files, signature: Signature, columns: ColumnFields) -> None:
         self.columns = Columns(columns, signature)
-        self.takes_missing = self.columns.takes_missing
+        self.takes_missing, self.row_bytes = bool(self.columns.defaults), self.columns.row_bytes
         super().__init__(config, files, signature)
 
     @classmethod
@@ -118,7 +118,7 @@ class TabularClassification(TableTask[int]):
     @classmethod
     def items_of(cls, config: Config, signature: Signature) -> Signature:
         columns = cls._columns_of(config, signature)
-        return Signature(columns.as_tensors(), label_specs(len(config["labels"])))
+        return columns.signature(label_specs(len(config["labels"])))
 
     @property
     def _hashed(self) -> Sequence[Any]:
@@ -165,9 +165,7 @@ class TabularRegression(TableTask[None]):
     def items_of(cls, config: Config, signature: Signature) -> Signature:
         output = _find_numbers(signature, config.get("output", ""))
         shape = output.shape if not _is_single(output) else (None,)
-        return Signature(
-            cls._columns_of(config, signature).as_tensors(), (TensorSpec("value", "FP64", shape),)
-        )
+        return cls._columns_of(config, signature).signature((TensorSpec("value", "FP64", shape),))
 
     @property
     def _hashed(self) -> Sequence[Any]:

@@ -1,7 +1,7 @@
 """The layout: which columns fill which input, from a contract, a signature and a file's columns."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from inference.rows.contract import Contract
@@ -20,6 +20,7 @@ class InputColumns:
     columns: tuple[str, ...]
     tail: tuple[int, ...] | None
     has_row_axis: bool  # if not, a row's value is the whole tensor
+    may_lack: bool = False  # a row may be without it
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,13 @@ class Layout:
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns to read, without duplicates."""
-        return tuple(dict.fromkeys([*self.needed, *self.passthrough]))
+        columns = [column for item in self.inputs for column in item.columns]
+        return tuple(dict.fromkeys([*columns, *self.needed, *self.passthrough]))
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Columns that every row must have."""
-        columns = [column for item in self.inputs for column in item.columns]
+        columns = [column for item in self.inputs for column in item.columns if not item.may_lack]
         return tuple(dict.fromkeys([*columns, *((self.id,) if self.id else ())]))
 
 
@@ -64,12 +66,15 @@ def lay_out(contract: Contract, signature: Signature, have: FileColumns, *, merg
     chosen = {
         spec.name: _columns_of(spec, contract, is_only=is_only, have=have)
         for spec in signature.inputs
-        if not spec.optional or spec.name in contract.columns
+        if not spec.optional or spec.name in contract.columns or _may_have(spec.name, signature, have)
     }
     _check_match(contract, chosen, have)
     if not have.open_ended:
         _check_columns(contract, chosen, have)
-    inputs = tuple(_input(specs[name], columns, have) for name, columns in chosen.items())
+    inputs = tuple(
+        replace(_input(specs[name], columns, have), may_lack=name in signature.may_lack)
+        for name, columns in chosen.items()
+    )
     return Layout(inputs, contract.id, contract.passthrough, merges and signature.has_row_axis)
 
 
@@ -94,7 +99,13 @@ def _has_axes(contract: Contract, signature: Signature, have: FileColumns) -> bo
     return not any(
         len(spec.shape) == 1 and columns[spec.name] in have.lists and not spec.any_rank
         for spec in signature.inputs
+        if spec.name not in signature.json_inputs
     )
+
+
+def _may_have(name: str, signature: Signature, have: FileColumns) -> bool:
+    """Whether some rows may have this optional input."""
+    return name in signature.may_lack and (have.open_ended or name in have.names)
 
 
 def _check_result_names(contract: Contract, signature: Signature) -> None:

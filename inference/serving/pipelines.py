@@ -137,6 +137,11 @@ class TensorRequest:
         answer = await run(self.inputs, self.outputs)
         return Answered(answer.outputs, self.signature, answer.non_finite)
 
+    @property
+    def takes_missing(self) -> bool:
+        """Whether NaN in the model's inputs is right, whatever the version's setting is."""
+        return False
+
     def model_inputs(self, most_rows: int) -> tuple[Signature, Inputs, int]:
         return self.signature, self.inputs, 1
 
@@ -154,6 +159,10 @@ class ItemRequest:
         written = partial(orjson.dumps, answered.answers, option=orjson.OPT_SERIALIZE_NUMPY)
         answered.answers_bytes = len(await _do(answered.is_large, written))
         return answered
+
+    @property
+    def takes_missing(self) -> bool:
+        return self._pipeline.takes_missing
 
     async def _answer_items(self, run: Run, most_rows: Callable[[], int]) -> Answered:
         return await answer_items(
@@ -256,7 +265,8 @@ async def answer_items(
     model's outputs.
     """
     body = await with_fetched(pipeline, body, hold, end)
-    hold(_bytes_of_rows(pipeline, body))
+    held = _bytes_of_outputs(pipeline, body)
+    hold(_bytes_of_rows(pipeline, body) + held)
     most_rows, at_once = _at_once(pipeline, most_rows)
     is_long = _is_long(pipeline, body)
     off = decoding_off_loop if pipeline.reads_files else partial(_do, is_long)
@@ -273,7 +283,7 @@ async def answer_items(
 
     encoded, groups, first = await off(begin)
     outputs = [answer.outputs for answer in await _run_all(len(groups), run_group, at_once)]
-    hold(sum(map(byte_size, outputs)))
+    hold(max(0, sum(map(byte_size, outputs)) - held))
     is_large = is_long or pipeline.is_slow_to_decode or sum(map(_elements, outputs)) > _LOOP_ELEMENTS
     answers = await _do(is_large, lambda: pipeline.decode(rows_of(groups, outputs), encoded))
     return Answered({}, pipeline.items, answers=answers, is_large=is_large)
@@ -285,20 +295,25 @@ def _groups(encoded: Encoded[Any], most_rows: int) -> list[RowGroup]:
 
 def _bytes_of_rows(pipeline: ItemPipeline[Any], body: Mapping[str, Any]) -> int:
     """Memory for the rows of a request, and for the inputs that are made of them at the same time."""
-    items = body.get(pipeline.several)
-    count = min(len(items), pipeline.most_items) if isinstance(items, list) else 1
+    count = pipeline.count_rows(body)
     inputs = min(count * pipeline.run_bytes, max(_RUN_BYTES_AT_ONCE, pipeline.run_bytes))
     return count * pipeline.row_bytes + inputs
 
 
+def _bytes_of_outputs(pipeline: ItemPipeline[Any], body: Mapping[str, Any]) -> int:
+    """Memory for large outputs of a request's rows, and for a copy of one of them while it is read."""
+    return (pipeline.count_rows(body) + 1) * pipeline.output_bytes
+
+
 def _at_once(pipeline: ItemPipeline[Any], most_rows: int) -> tuple[int, int]:
     """How many rows may share a run, and how many runs of a request there may be at a time."""
-    if pipeline.runs_whole:
-        most_rows = max(most_rows, _ROWS_OF_A_REQUEST)
-    if not pipeline.run_bytes:
+    if pipeline.runs_whole:  # as many as may wait
+        return max(most_rows, _ROWS_OF_A_REQUEST), 1
+    row_bytes = pipeline.run_bytes + pipeline.output_bytes
+    if not row_bytes:
         return most_rows, _GROUPS_AT_ONCE
-    rows = max(1, min(most_rows, _RUN_BYTES_AT_ONCE // pipeline.run_bytes))
-    runs = max(1, min(_GROUPS_AT_ONCE, _RUN_BYTES_AT_ONCE // (rows * pipeline.run_bytes)))
+    rows = max(1, min(most_rows, _RUN_BYTES_AT_ONCE // row_bytes))
+    runs = max(1, min(_GROUPS_AT_ONCE, _RUN_BYTES_AT_ONCE // (rows * row_bytes)))
     return rows, runs
 
 
@@ -340,15 +355,15 @@ def _elements(tensors: Tensors) -> int:
 
 
 def _characters(body: Mapping[str, Any]) -> int:
-    """How long a request is, about: its texts, and what is in its lists and objects."""
-    return sum(map(_characters_of, body.values()))
-
-
-def _characters_of(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list):
-        return 0
-    return sum(len(item) if isinstance(item, str) else _CHARACTERS_OF_A_VALUE for item in value)
+    """How long a request is, about: its texts, and what is in its lists and objects. Stops where it is known to be long."""
+    count, waiting = 0, [iter(body.values())]
+    while waiting and count <= _LOOP_CHARACTERS:
+        value = next(waiting[-1], waiting)
+        if value is waiting:
+            waiting.pop()
+        elif isinstance(value, (list, dict)):
+            count += _CHARACTERS_OF_A_VALUE
+            waiting.append(iter(value.values() if isinstance(value, dict) else value))
+        else:
+            count += len(value) if isinstance(value, str) else _CHARACTERS_OF_A_VALUE
+    return count

@@ -71,6 +71,7 @@ async def predict(call: Call) -> Prediction:
             call.priority,
             outputs=outputs,
             cancellation=call.request.cancellation,
+            allow_non_finite=asked.takes_missing,
         )
         return serving.infer(target, request)
 
@@ -101,14 +102,13 @@ def check(call: Call) -> CheckedCall:
     pipeline = complete(serving.pipeline(target, timeout_s=call.within_s))
     asked = read_request(call, pipeline, ends_at)
     signature, inputs, runs = asked.model_inputs(serving.executor.merged_rows(target))
+    allows_missing = asked.takes_missing or serving.executor.allows_non_finite(target)
     return CheckedCall(
         model=call.route.slug,
         version=target.number,
         arm=arm,
         split=call.route.split,
-        tensors=prepare(
-            signature, inputs, allow_non_finite=serving.executor.allows_non_finite(target), online=True
-        ),
+        tensors=prepare(signature, inputs, allow_non_finite=allows_missing, online=True),
         signature=signature,
         runs=runs,
     )

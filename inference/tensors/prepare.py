@@ -54,8 +54,8 @@ def prepare(
 
     A value never changes its meaning: integers are cast if they fit, decimals are rounded to the model's float type,
     anything else raises InvalidInput. An array that already fits is not copied. With `allow_non_finite`, floats may
-    be NaN or infinite and None means NaN. With `online`, texts may be any bytes, and the error for NaN mentions the
-    serving setting.
+    be NaN or infinite and None means NaN; in texts that rows may lack, None stays. With `online`, texts may be any
+    bytes, and the error for NaN mentions the serving setting.
     """
     tensors: dict[str, Array] = {}
     for spec in signature.inputs:
@@ -66,6 +66,8 @@ def prepare(
             continue
         if spec.datatype == "BYTES" and spec.name in signature.binary_inputs:
             tensors[spec.name] = _bytes_tensor(spec, value)
+        elif spec.datatype == "BYTES" and allow_non_finite and spec.name in signature.may_lack:
+            tensors[spec.name] = _texts_with_missing(spec, value)
         elif spec.name in signature.json_inputs:
             tensors[spec.name] = _tensor(spec, _json_texts(value), allow_non_finite, online)
         else:
@@ -121,6 +123,18 @@ def _bytes_tensor(spec: TensorSpec, value: Any) -> Array:
     tensor = np.empty(len(leaves), object)
     tensor[:] = leaves
     tensor = tensor.reshape(shape if leaves else _completed(spec, shape))
+    _check_shape(spec, tensor)
+    return tensor
+
+
+def _texts_with_missing(spec: TensorSpec, value: Any) -> Array:
+    """An array of texts, and of None where one is missing."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    shape, leaves, kinds = _flatten(spec, value)
+    texts = _texts(spec, ["" if leaf is None else leaf for leaf in leaves], kinds - {_NULL}, online=False)
+    texts[[leaf is None for leaf in leaves]] = None
+    tensor = texts.reshape(shape if leaves else _completed(spec, shape))
     _check_shape(spec, tensor)
     return tensor
 

@@ -51,6 +51,9 @@ class Signature:
     json_inputs: frozenset[str] = (
         frozenset()
     )  # a row's value may be any of JSON, and becomes its text; a text stays as it is
+    may_lack: frozenset[str] = (
+        frozenset()
+    )  # optional inputs that a row may be without while others have them: NaN for a number, None for a text
 
     @property
     def required_inputs(self) -> list[TensorSpec]:

@@ -25,6 +25,8 @@ class ApiIndexView(View):
                 "classify": f"{url}/api/v1/classify",
                 "detect": f"{url}/api/v1/detect",
                 "entities": f"{url}/api/v1/entities",
+                "rank": f"{url}/api/v1/rank",
+                "recommend": f"{url}/api/v1/recommend",
                 "signature": f"{url}/api/v1/models/{{model}}/schema",
                 "open_inference_protocol": f"{url}/v2",
                 "hugging_face": f"{url}/hf/models/{{model}}",

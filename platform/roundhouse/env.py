@@ -161,7 +161,7 @@ def _absolute_folders(raw: str) -> list[Path]:
     return folders
 
 
-_WITH_DEFAULTS = ("predict", "classify", "classify-images", "detect", "entities")
+_WITH_DEFAULTS = ("predict", "classify", "classify-images", "detect", "entities", "rank", "recommend")
 
 
 def _default_models(raw: str) -> dict[str, str]:
@@ -284,8 +284,8 @@ VARIABLES = (
              "Port for gRPC, shared by the web processes. 0: no gRPC in the web processes."),
     Variable("DEFAULT_MODELS", _default_models, "",
              "The Models that answer `/predict` and gRPC's `Predictor` and `ModelService` (`predict`), `/api/v1/classify` "
-             "(texts: `classify`, pictures: `classify-images`), `/api/v1/entities` and `/api/v1/detect` "
-             "for requests that name none, such as `predict=scores,classify=tone`."),
+             "(texts: `classify`, pictures: `classify-images`), `/api/v1/detect`, `/api/v1/entities`, `/api/v1/rank` and "
+             "`/api/v1/recommend` for requests that name none, such as `predict=scores,classify=tone`."),
     Variable("DEBUG", _flag, "false", "Django's debug pages. Only for work on Roundhouse itself; refused in production."),
     Variable("LOG_FORMAT", _one_of("auto", "text", "json"), "auto",
              "`auto`: text in the embedded profile, JSON lines in production."),

@@ -54,8 +54,8 @@ class Demo:
 DEMOS = {
     "examples": Demo(
         ROOT / "examples",
-        ("ripeness", "tone", "shapes"),
-        "predict=ripeness,classify=tone,classify-images=figures,detect=shapes,entities=names",
+        ("ripeness", "tone", "shapes", "picks", "clicks"),
+        "predict=ripeness,classify=tone,classify-images=figures,detect=shapes,entities=names,recommend=picks,rank=clicks",
     ),
     "real": Demo(  # what examples/real/models.py fetches
         ROOT / ".real" / "models",
@@ -63,7 +63,8 @@ DEMOS = {
         "classify=toxicity,classify-images=nsfw,entities=personal-data",
     ),
 }
-_ABOUT_EXAMPLE = ("about.json", "sample.json", "golden.zip")
+_GOLDEN = ("golden.zip", "golden.jsonl")
+_ABOUT_EXAMPLE = ("about.json", "sample.json", *_GOLDEN)
 _LONG = 300  # characters
 STOP = "Press Ctrl-C to stop everything."
 
@@ -183,7 +184,7 @@ def _save_credentials(path: Path, credentials: Credentials) -> None:
 
 
 def _import_examples(folder: Path, tell: Callable[[str], None], by: Actor) -> None:
-    for file in sorted(folder.glob("*/model.onnx")):
+    for file in sorted(folder.glob("*/model.*")):
         slug = file.parent.name
         if not Split.objects.filter(
             model__slug=slug
@@ -191,7 +192,7 @@ def _import_examples(folder: Path, tell: Callable[[str], None], by: Actor) -> No
             tell(f"Registering {slug}")
             about, started = _read_about(file.parent), time.monotonic()
             model = _create_example(slug, about, by)
-            _put_golden_set(model, file.with_name("golden.zip"), about, by)
+            _put_golden_set(model, file.parent, about, by)
             import_version(
                 slug=slug,
                 task_config=about.get("task_config"),
@@ -217,18 +218,19 @@ def _read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def _put_golden_set(model: Model, path: Path, about: dict[str, Any], by: Actor) -> None:
+def _put_golden_set(model: Model, folder: Path, about: dict[str, Any], by: Actor) -> None:
     """Give the Model the golden set of its example, if there is one."""
     if "golden_metric" not in about or current_golden_set(model) is not None:
         return
+    path = next(folder / name for name in _GOLDEN if (folder / name).exists())
     with path.open("rb") as file:
         put_golden_set(
             model=model,
-            lines=rows_in(read_chunks(file), has_pictures=True),
+            lines=rows_in(read_chunks(file), has_pictures=path.suffix == ".zip"),
             metric=about["golden_metric"],
             floor=None,
             margin=None,
-            reason="pictures that the example was not trained on",
+            reason="rows that the example was not trained on",
             by=by,
         )
 

@@ -62,6 +62,7 @@ STATUS: dict[type[Exception], int] = {
     jobs.StoreUnavailable: 503,
     errors.InvalidInput: 422,
     pipelines.ItemNotFetched: 400,
+    pipelines.UnknownUser: 404,
     pipelines.UnusableOutput: 422,
     # The version can answer nobody, whatever is sent.
     pipelines.BadTaskConfig: 500,

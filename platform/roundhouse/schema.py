@@ -149,3 +149,11 @@ def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
             if isinstance(operation, dict) and "responses" in operation:
                 operation["responses"].setdefault("default", error_response)
     return result
+
+
+def any_of_forms(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A body may fit several forms: labels of a text have all the fields of labels of a row."""
+    for component in result["components"]["schemas"].values():
+        if "oneOf" in component:
+            component["anyOf"] = component.pop("oneOf")
+    return result

@@ -228,7 +228,7 @@ SPECTACULAR_SETTINGS = {
     ],
     # The docstrings of our base views are not for callers.
     "GET_LIB_DOC_EXCLUDES": "roundhouse.schema.undocumented_classes",
-    "POSTPROCESSING_HOOKS": ["roundhouse.schema.add_problems"],
+    "POSTPROCESSING_HOOKS": ["roundhouse.schema.add_problems", "roundhouse.schema.any_of_forms"],
 }
 
 UNFOLD = {

@@ -19,7 +19,7 @@ from tests.support.factories import a_model, a_split, an_actor
 from tests.support.processes import ROOT
 from tests.support.proofs import NO_MEMORY
 
-_NOT_OF_TASK = {"model.onnx", "about.json", "sample.json"}
+_NOT_OF_TASK = {"model.onnx", "about.json", "sample.json", "golden.jsonl"}
 
 
 def import_live(*, slug: str, title: str = "", task: str = TENSOR, **more) -> Version:

@@ -12,9 +12,10 @@ FLOAT = TensorProto.FLOAT
 
 
 def save(path: Path, nodes, inputs, outputs, weights=()) -> Path:
+    domains = {"": 17, **{node.domain: 3 for node in nodes if node.domain}}
     model = helper.make_model(
         helper.make_graph(nodes, "graph", inputs, outputs, list(weights)),
-        opset_imports=[helper.make_opsetid("", 17)],
+        opset_imports=[helper.make_opsetid(*one) for one in domains.items()],
         ir_version=8,
     )
     path.write_bytes(model.SerializeToString())
@@ -88,18 +89,12 @@ def text_codes(path: Path, codes: dict[bytes, int]) -> Path:
         keys_strings=list(codes), values_int64s=list(codes.values()), default_int64=-1,
     )  # fmt: skip
     shape = ("rows", 1)
-    model = helper.make_model(
-        helper.make_graph(
-            [encoder, helper.make_node("Identity", ["x"], ["text"])],
-            "graph",
-            [value("x", shape, TensorProto.STRING)],
-            [value("code", shape, TensorProto.INT64), value("text", shape, TensorProto.STRING)],
-        ),
-        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)],
-        ir_version=8,
+    return save(
+        path,
+        [encoder, helper.make_node("Identity", ["x"], ["text"])],
+        [value("x", shape, TensorProto.STRING)],
+        [value("code", shape, TensorProto.INT64), value("text", shape, TensorProto.STRING)],
     )
-    path.write_bytes(model.SerializeToString())
-    return path
 
 
 def sum_and_difference(path: Path) -> Path:

@@ -40,6 +40,7 @@ CODES: dict[type[Exception], StatusCode] = {
     oip.NotServed: StatusCode.UNIMPLEMENTED,
     jobs.StoreUnavailable: StatusCode.UNAVAILABLE,
     errors.InvalidInput: StatusCode.INVALID_ARGUMENT,
+    pipelines.UnknownUser: StatusCode.NOT_FOUND,
     pipelines.UnusableOutput: StatusCode.INVALID_ARGUMENT,
     pipelines.BadTaskConfig: StatusCode.FAILED_PRECONDITION,
     engine.Overloaded: StatusCode.UNAVAILABLE,

@@ -29,6 +29,10 @@ from inference.doors.rest.serializers import (
     LABELLED,
     ONE_ROW_PREDICTED,
     ONE_ROW_REQUESTS,
+    RANK_REQUESTS,
+    RANKED,
+    RECOMMEND_REQUESTS,
+    RECOMMENDED,
     REQUESTS,
     RESPONSES,
     Base,
@@ -63,6 +67,10 @@ _ANY = Signature((), ())
 _TEXT, _PICTURE, _NAMES_IN_TEXT = (
     task.example_of({}, {}, _ANY) for task in (TextClassification, ImageClassification, Entities)
 )
+_CANDIDATES = {
+    "user": {"age": 34, "likes": "cooking"},
+    "candidates": [{"topic": "sport", "price": 18}, {"topic": "cooking", "price": 12}],
+}
 # With the demo's Models.
 _EXAMPLES = [
     OpenApiExample(
@@ -246,6 +254,33 @@ class EntitiesView(_TaskView):
     )
     def post(self, request: Request) -> HttpResponse:
         return self.answer(request, "entities")
+
+
+class RecommendView(_TaskView):
+    @_task_described(
+        "recommend",
+        "Recommend items to a user, or to several",
+        RECOMMEND_REQUESTS,
+        RECOMMENDED,
+        {
+            "one user": {"model": "picks", "user": "ada", "top_k": 5},
+            "several users": {"model": "picks", "users": ["ada", "ben"], "exclude": [["The Last Orbit"], []]},
+        },
+    )
+    def post(self, request: Request) -> HttpResponse:
+        return self.answer(request, "recommend")
+
+
+class RankView(_TaskView):
+    @_task_described(
+        "rank",
+        "Rank candidates for a user, or for several",
+        RANK_REQUESTS,
+        RANKED,
+        {"one user": {"model": "clicks", **_CANDIDATES}},
+    )
+    def post(self, request: Request) -> HttpResponse:
+        return self.answer(request, "rank")
 
 
 def _is_dry_run(request: Request, asked: ModelRequest) -> bool:

@@ -2,15 +2,35 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from inference.pipelines.entities import Grouping
 from inference.pipelines.pictures import MAX_PICTURES
+from inference.pipelines.ranking import MAX_CANDIDATES
+from inference.pipelines.recommendation import MAX_USERS
 from inference.pipelines.spans import OffsetUnit
+from inference.pipelines.tables import MAX_ROWS
 from inference.pipelines.texts import MAX_TEXTS
 from inference.serving.item_urls import MOST_URLS
 
 Base = serializers.Serializer[Any]
+_ID: dict[str, Any] = {"oneOf": [{"type": "string"}, {"type": "integer"}]}
+_ROW: dict[str, Any] = {
+    "oneOf": [{"type": "object", "additionalProperties": {}}, {"type": "array", "items": {}}]
+}
+
+
+@extend_schema_field(_ID)
+class _IdField(serializers.JSONField): ...
+
+
+@extend_schema_field({"oneOf": [*_ID["oneOf"], {"type": "array", "items": _ID}]})
+class _IdOrIdsField(serializers.JSONField): ...
+
+
+@extend_schema_field(_ROW)
+class _RowField(serializers.JSONField): ...
 
 
 class PredictTensors(Base):
@@ -51,7 +71,7 @@ class _TopK(Base):
     top_k = serializers.IntegerField(
         required=False,
         min_value=1,
-        help_text="For the classification of texts and pictures: how many labels to return.",
+        help_text="How many labels to return; only for labels.",
     )
 
 
@@ -111,6 +131,44 @@ class _ImageFile(Base):
     )
 
 
+class _TopItems(Base):
+    top_k = serializers.IntegerField(required=False, min_value=1, help_text="How many to return at most.")
+
+
+class _User(_TopItems):
+    user = _IdField(help_text="The id of a user.")
+    exclude = serializers.ListField(
+        child=_IdField(), required=False, help_text="Ids of items that the user does not get."
+    )
+
+
+class _Users(_TopItems):
+    users = serializers.ListField(child=_IdField(), min_length=1, max_length=MAX_USERS)
+    exclude = serializers.ListField(
+        child=_IdOrIdsField(),
+        required=False,
+        help_text="Ids of items that none of the users gets, or a list of ids for each user.",
+    )
+
+
+class _Candidates(_TopItems):
+    user = _RowField(help_text="The user's features: an object by name, or a list.")
+    candidates = serializers.ListField(
+        child=_RowField(),
+        min_length=1,
+        max_length=MAX_CANDIDATES,
+        help_text="The features of each candidate, likewise.",
+    )
+
+
+class _CandidatesOfUsers(_TopItems):
+    users = serializers.ListField(child=_RowField(), min_length=1, max_length=MAX_USERS)
+    candidates = serializers.ListField(
+        child=serializers.ListField(child=_RowField(), min_length=1),
+        help_text="The candidates of each user.",
+    )
+
+
 class PredictText(_Text, _TopK, _Offsets, _Grouping): ...
 
 
@@ -127,6 +185,26 @@ class PredictImageUrl(_ImageUrl, _TopK, _Threshold): ...
 
 
 class PredictImageUrls(_ImageUrls, _TopK, _Threshold): ...
+
+
+class PredictTableRow(_TopK):
+    row = _RowField(help_text="A value for each column: an object by name, or a list.")
+
+
+class PredictTableRows(_TopK):
+    rows = serializers.ListField(child=_RowField(), min_length=1, max_length=MAX_ROWS)
+
+
+class PredictUser(_User): ...
+
+
+class PredictUsers(_Users): ...
+
+
+class PredictCandidates(_Candidates): ...
+
+
+class PredictCandidatesOfUsers(_CandidatesOfUsers): ...
 
 
 class PredictForm(_ImageFile, _TopK, _Threshold): ...
@@ -172,6 +250,18 @@ class EntitiesText(_Text, _Offsets, _Grouping, _OfModel): ...
 
 
 class EntitiesTexts(_Texts, _Offsets, _Grouping, _OfModel): ...
+
+
+class RecommendUser(_User, _OfModel): ...
+
+
+class RecommendUsers(_Users, _OfModel): ...
+
+
+class RankCandidates(_Candidates, _OfModel): ...
+
+
+class RankCandidatesOfUsers(_CandidatesOfUsers, _OfModel): ...
 
 
 class _Answered(Base):
@@ -308,6 +398,64 @@ class EntitiesOfTextsFound(_Predicted):
     answers = EntitiesOfText(many=True, help_text="One for each text.")
 
 
+class LabelsOfRow(Base):
+    label = serializers.CharField(help_text="The best one.")  # type: ignore[assignment]  # the metaclass removes it
+    confidence = serializers.FloatField(help_text="Its score.")
+    labels = LabelScore(many=True, help_text="Best first; `top_k` of them.")
+
+
+class RowLabelled(LabelsOfRow, _Predicted): ...
+
+
+class RowsLabelled(_Predicted):
+    answers = LabelsOfRow(many=True, help_text="One for each row.")
+
+
+@extend_schema_field({"oneOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]})
+class _ValueField(serializers.JSONField): ...
+
+
+class ValueOfRow(Base):
+    value = _ValueField(help_text="A number, or a list where the model gives several.")
+
+
+class RowComputed(ValueOfRow, _Predicted): ...
+
+
+class RowsComputed(_Predicted):
+    answers = ValueOfRow(many=True, help_text="One for each row.")
+
+
+class ItemsForUser(Base):
+    items = serializers.ListField(child=_IdField(), help_text="Ids, best first; `top_k` of them at most.")
+    scores = serializers.ListField(child=serializers.FloatField(), help_text="Their scores.")
+    fallback = serializers.BooleanField(
+        help_text="The user is not known, and these are for the version's fallback user."
+    )
+
+
+class ItemsRecommended(ItemsForUser, _Predicted): ...
+
+
+class ItemsForUsersRecommended(_Predicted):
+    answers = ItemsForUser(many=True, help_text="One for each user.")
+
+
+class OrderOfCandidates(Base):
+    indices = serializers.ListField(
+        child=serializers.IntegerField(),
+        help_text="Places of the candidates in the request, from 0, best first.",
+    )
+    scores = serializers.ListField(child=serializers.FloatField(), help_text="Their scores.")
+
+
+class CandidatesRanked(OrderOfCandidates, _Predicted): ...
+
+
+class CandidatesOfUsersRanked(_Predicted):
+    answers = OrderOfCandidates(many=True, help_text="One for each user.")
+
+
 class TensorShape(Base):
     datatype = serializers.CharField()
     shape = serializers.ListField(child=serializers.IntegerField())
@@ -323,7 +471,8 @@ class DryRun(_Answered):
 
 REQUESTS = [
     PredictTensors, PredictRows, PredictFeatures, PredictData, PredictText, PredictTexts, PredictImage, PredictImages,
-    PredictImageUrl, PredictImageUrls,
+    PredictImageUrl, PredictImageUrls, PredictTableRow, PredictTableRows, PredictUser, PredictUsers, PredictCandidates,
+    PredictCandidatesOfUsers,
 ]  # fmt: skip
 ONE_ROW_REQUESTS = [PredictFeaturesOfModel, PredictDataOfModel]
 CLASSIFY_REQUESTS = [
@@ -331,11 +480,20 @@ CLASSIFY_REQUESTS = [
 ]  # fmt: skip
 DETECT_REQUESTS = [DetectImage, DetectImages, DetectImageUrl, DetectImageUrls]
 ENTITIES_REQUESTS = [EntitiesText, EntitiesTexts]
+RECOMMEND_REQUESTS = [RecommendUser, RecommendUsers]
+RANK_REQUESTS = [RankCandidates, RankCandidatesOfUsers]
 LABELLED = [TextLabelled, TextsLabelled, PictureLabelled, PicturesLabelled]
 DETECTED, FOUND = [ObjectsDetected, ObjectsOfPicturesDetected], [EntitiesFound, EntitiesOfTextsFound]
 # Generated clients take the first that fits, and RowPredicted has fewer fields.
 ONE_ROW_PREDICTED = [NumberPredicted, RowPredicted]
-RESPONSES = [TensorsPredicted, RowsPredicted, *ONE_ROW_PREDICTED, *LABELLED, *DETECTED, *FOUND, DryRun]
+RECOMMENDED, RANKED = (
+    [ItemsRecommended, ItemsForUsersRecommended],
+    [CandidatesRanked, CandidatesOfUsersRanked],
+)
+RESPONSES = [
+    TensorsPredicted, RowsPredicted, *ONE_ROW_PREDICTED, *LABELLED, *DETECTED, *FOUND, RowLabelled, RowsLabelled, RowComputed,
+    RowsComputed, *RECOMMENDED, *RANKED, DryRun,
+]  # fmt: skip
 
 
 class TensorDescription(Base):

@@ -170,28 +170,15 @@ class BulkPredictor:
         return batch_parts(batch, _BATCH_BYTES if self._items.reads_files else _BATCH_CHARACTERS)
 
     def _answer_part(self, batch: RowBatch) -> Iterator[tuple[RowBatch, Outputs]]:
-        if not len(batch.rows):
-            yield batch, {}
-            return
-        try:
-            yield batch, self._outputs(batch)
-        except (InvalidInput, RunFailed, UnusableOutput) as error:
-            place = error.place if isinstance(error, InvalidItem) else None
-            if len(batch.rows) == 1:
-                yield batch.without({0: str(error)}), {}
-            elif place is not None:
-                yield from self._answer_around(batch, place, str(error))
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop()
+            try:
+                outputs = self._outputs(part) if len(part.rows) else {}
+            except (InvalidInput, RunFailed, UnusableOutput) as error:
+                waiting += reversed(_parts_around(part, error))
             else:
-                for part in batch.split_at(len(batch.rows) // 2):
-                    yield from self._answer_part(part)
-
-    def _answer_around(self, batch: RowBatch, place: int, reason: str) -> Iterator[tuple[RowBatch, Outputs]]:
-        """Those before this row could be read, so they are answered together; so are those after it."""
-        before, rest = batch.split_at(place)
-        bad, after = rest.split_at(1)
-        yield from self._answer_part(before)
-        yield bad.without({0: reason}), {}
-        yield from self._answer_part(after)
+                yield part, outputs
 
     def _outputs(self, batch: RowBatch) -> Outputs:
         if self._items is None:
@@ -254,6 +241,16 @@ def _hold_nothing(nbytes: int) -> None:
     """A worker answers one batch of a job at a time, and batches are limited."""
 
 
+def _parts_around(batch: RowBatch, error: Exception) -> list[RowBatch]:
+    """The batch without the row that the error is about, or in halves."""
+    place = error.place if isinstance(error, InvalidItem) else None
+    if place is None and len(batch.rows) > 1:
+        return list(batch.split_at(len(batch.rows) // 2))
+    before, rest = batch.split_at(place or 0)  # those before could be read, so they are answered together
+    bad, after = rest.split_at(1)
+    return [before, bad.without({0: str(error)}), after]
+
+
 def batch_parts(batch: RowBatch, most: int) -> Iterator[RowBatch]:
     """Parts of a batch with at most so many characters or bytes; a row that has more is a part of its own."""
     begun, held = 0, 0
@@ -270,7 +267,8 @@ def _sizes_of_rows(batch: RowBatch) -> list[int]:
     sizes = [0] * len(batch.rows)
     for tensor in batch.tensors.values():
         for place, row in enumerate(tensor):
-            sizes[place] += sum(map(len, np.ravel(row))) if tensor.dtype.kind == "O" else row.nbytes
+            is_text = tensor.dtype.kind == "O"
+            sizes[place] += sum(len(text or "") for text in np.ravel(row)) if is_text else row.nbytes
     return sizes
 
 

@@ -181,19 +181,20 @@ class _Cells:
     def raw(self, item: InputColumns, part: slice) -> Any:
         rows = self._rows[part]
         kind = item.spec.dtype.kind
-        columns = [self._read(column, rows, kind) for column in item.columns]
+        may_lack = item.may_lack and self._table.allow_nan
+        columns = [self._read(column, rows, kind, may_lack=may_lack) for column in item.columns]
         return _in_shape(np.stack(columns, axis=1), item)
 
     def of(self, column: str, part: slice) -> Sequence[str]:
         place = self._table.places[column]
         return [row[place] for row in self._rows[part]]
 
-    def _read(self, column: str, rows: Sequence[Sequence[str]], kind: str) -> Array:
+    def _read(self, column: str, rows: Sequence[Sequence[str]], kind: str, *, may_lack: bool) -> Array:
         place = self._table.places[column]
         cells = [row[place] for row in rows]
         if kind == "O":
             texts = np.empty(len(cells), object)
-            texts[:] = cells
+            texts[:] = [cell or None for cell in cells] if may_lack else cells
             return texts
         if kind == "b":
             return np.array([_truth(cell, column) for cell in cells], np.bool_)

@@ -62,7 +62,7 @@ class _Objects:
         values: list[Any]
         if len(item.columns) == 1:
             column = item.columns[0]
-            values = [row[column] for row in rows]
+            values = [row.get(column) for row in rows]
             if item.spec.shape[1:] == (1,) and not any(isinstance(value, list) for value in values):
                 values = [[value] for value in values]
         else:

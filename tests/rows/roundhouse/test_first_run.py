@@ -14,6 +14,7 @@ from registry.access.models import ApiKey
 from registry.catalogue.models import Version
 from registry.intake.examples.models import GoldenResult, GoldenSet
 from registry.record.models import AuditRecord
+from registry.traffic.models import Split
 from roundhouse import first_run
 
 pytestmark = pytest.mark.django_db
@@ -206,3 +207,20 @@ def test_serve_quotes_the_refusal_of_a_model(monkeypatch, real_models, settings,
         call_command("serve", demo="real")
 
     assert capsys.readouterr().out == "Registering nsfw\n"
+
+
+def test_examples_of_scores_go_live(monkeypatch, tmp_path):
+    slugs = {"picks": "recommendation", "clicks": "ranking", "parcels": "tabular-classification"}
+    for slug in slugs:
+        shutil.copytree(first_run.DEMOS["examples"].folder / slug, tmp_path / "examples" / slug)
+    use_examples(monkeypatch, tmp_path / "examples")
+
+    said = first_run.prepare_demo()
+
+    versions = {version.model.slug: version for version in Version.objects.select_related("model")}
+    assert {slug: version.model.task for slug, version in versions.items()} == slugs
+    assert {version.status for version in versions.values()} == {"ready"}
+    assert Split.objects.count() == 3
+    assert versions["picks"].task_files.keys() == {"users.txt", "items.txt"}
+    assert "/models/picks/predict -d '{" in said
+    assert "/models/clicks/predict -d '{" in said

@@ -61,3 +61,14 @@ def test_an_etag_gives_not_modified(client):
 
     assert (same.status_code, same.content) == (304, b"")
     assert other.status_code == 200
+
+
+def test_an_answer_may_have_all_fields_of_several_forms(client):
+    """Labels of a text have those of labels of a row, so exactly one form would be wrong."""
+    schemas = client.get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"}).json()[
+        "components"
+    ]["schemas"]
+
+    of_rows, of_texts = schemas["RowLabelled"], schemas["TextLabelled"]
+    assert set(of_rows["required"]) < set(of_texts["required"])
+    assert {"$ref": "#/components/schemas/RowLabelled"} in schemas["PredictResponse"]["anyOf"]

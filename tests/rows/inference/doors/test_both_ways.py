@@ -48,6 +48,7 @@ from tests.support.picture_models import a_picture, in_base64, put_colours
 from tests.support.processes import ROOT
 from tests.support.rsgi import CUT, Proto, a_scope
 from tests.support.text_models import put_names, put_tone
+from tests.support.user_models import MISSING, put_foods, put_offers, put_people
 from tests.support.wire import in_binary
 
 pytestmark = pytest.mark.django_db
@@ -428,6 +429,34 @@ AT_ROOT = {
     "method-GET": (Sent(path="/predict", method="GET"), 405, "django"),
     "slash": (Sent({"data": ROWS[0]}, "/predict/"), 404, "django"),
 }  # fmt: skip
+# Of users, candidates and rows.
+RECOMMEND, RANK = "/api/v1/recommend", "/api/v1/rank"
+OFFERS = [{"topic": "art", "price": 3}, {"topic": "sport", "price": 5}]
+ART = {"user": {"likes": "art"}}
+SCORES = {
+    "recommend": (Sent({"user": "ann"}, RECOMMEND), 200, "loop"),
+    "recommend-of-a-model": (Sent({"users": ["ann", 5], "top_k": 1}, "/api/v1/models/foods/predict"), 200, "loop"),
+    "many-users": (Sent({"users": ["ann"] * 9}, RECOMMEND), 200, "work"),
+    "many-excluded": (Sent({"user": "ann", "exclude": ["jam"] * 700}, RECOMMEND), 200, "work"),
+    "many-excluded-of-each": (Sent({"users": ["ann"], "exclude": [["jam"] * 700]}, RECOMMEND), 200, "work"),
+    "unknown-user": (Sent({"user": "zoe"}, RECOMMEND), 404, "loop"),
+    "unknown-user-of-several": (Sent({"users": ["ann", "zoe"]}, RECOMMEND), 404, "loop"),
+    "unknown-user-in-tensors": (
+        Sent({"inputs": [{"name": "user", "datatype": "BYTES", "shape": [1], "data": ["zoe"]}]}, "/v2/models/foods/infer"),
+        404, "loop",
+    ),
+    "recommend-dry": (Sent({"user": "ann"}, RECOMMEND, query="dry_run=1"), 200, "django"),
+    "rank": (Sent({**ART, "candidates": OFFERS}, RANK), 200, "loop"),
+    "rank-of-a-model": (Sent({**ART, "candidates": OFFERS}, "/api/v1/models/offers/predict"), 200, "loop"),
+    "many-candidates": (Sent({**ART, "candidates": OFFERS * 30}, RANK), 200, "work"),
+    "no-candidates": (Sent(ART, RANK), 422, "loop"),
+    "ranking-of-a-recommender": (Sent({**ART, "candidates": OFFERS, "model": "foods"}, RANK), 422, "loop"),
+    "rank-dry": (Sent({**ART, "candidates": OFFERS}, RANK, query="dry_run=1"), 200, "django"),
+    "row": (Sent({"row": {"age": 25, "city": ""}}, "/api/v1/models/people/predict"), 200, "loop"),
+    "missing-value": (Sent({"row": {"age": None}}, "/api/v1/models/people/predict"), 200, "loop"),
+    "many-rows": (Sent({"rows": [{}] * 9}, "/api/v1/models/people/predict"), 200, "work"),
+    "unknown-column": (Sent({"row": {"town": ""}}, "/api/v1/models/people/predict"), 422, "loop"),
+}  # fmt: skip
 
 # What is no prediction in its plainest form.
 DJANGOS = {
@@ -610,6 +639,18 @@ def test_one_row_is_answered_both_ways_at_the_root(doors, settings):
     settings.DEFAULT_MODELS = {}
     answer, by = doors.ask(Sent({"data": ROWS[0]}, "/predict"))
     assert (answer.status, answer.code, by) == (404, "no_default_model", "loop")
+
+
+def test_users_candidates_and_rows_are_answered_both_ways_and_many_in_a_thread(doors, tmp_path, settings):
+    settings.DEFAULT_MODELS = {"recommend": "foods", "rank": "offers"}
+    put_foods(tmp_path)
+    put_offers(tmp_path)
+    put_people(tmp_path, **MISSING)
+    runtime.started().refresh()
+
+    answered = {name: doors.ask(sent) for name, (sent, *_) in SCORES.items()}
+
+    assert _told(answered) == {name: (status, by) for name, (_, status, by) in SCORES.items()}
 
 
 def test_requests_of_a_task_are_counted_under_the_model_that_was_found(texts):

@@ -1,4 +1,4 @@
-"""Texts and pictures through workers: the web process encodes them, a worker holds the model, messages carry rows."""
+"""Items of all kinds through workers: the web process encodes them, a worker holds the model, messages carry rows."""
 
 import pytest
 import redis
@@ -17,6 +17,7 @@ from tests.support.factories import a_key
 from tests.support.live_models import put_example
 from tests.support.picture_models import a_picture, in_base64, put_patches
 from tests.support.processes import wait_until
+from tests.support.user_models import MISSING, put_foods, put_offers, put_people
 
 pytestmark = [pytest.mark.service, pytest.mark.django_db(transaction=True)]
 PATIENCE_S = 60
@@ -28,12 +29,15 @@ def ask(redis_server, monkeypatch, tmp_path):
         client.flushall()
     put_example("names")
     put_patches(tmp_path)
+    put_foods(tmp_path)
+    put_offers(tmp_path)
+    put_people(tmp_path, **MISSING)
     worker = Runtime(role=ProcessRole("worker", "serves", "infer", 8))
     worker.start()
     wait_until(
-        lambda: HeldVersion.objects.filter(state="warm").count() == 2,
+        lambda: HeldVersion.objects.filter(state="warm").count() == 5,
         within_s=PATIENCE_S,
-        what="both are warm",
+        what="all are warm",
     )
     consumer = BatchConsumer(redis_server.url, worker, pool="infer", at_once=8).start()
     link = WorkersLink(redis_server.url, EngineLoop.in_thread(uvloop.new_event_loop))
@@ -77,3 +81,25 @@ def test_pictures_get_their_boxes(ask):
         [("blue", {"x1": 16.0, "y1": 32.0, "x2": 32.0, "y2": 48.0})],
         [],
     ]
+
+
+def test_users_get_items(ask):
+    answers = ask({"users": ["ann", 5], "exclude": [["jam"], []], "top_k": 2}, model="foods")["answers"]
+
+    assert [answer["items"] for answer in answers] == [["egg", "ham"], ["tea", "jam"]]
+    assert ask({"user": "zoe"}, model="foods")["code"] == "unknown_user"
+
+
+def test_more_candidates_than_share_a_run_are_ranked_together(ask):
+    prices = [at * 7 % 3_001 / 1_000 for at in range(3_000)]
+
+    answer = ask(
+        {"user": {"likes": ""}, "candidates": [{"topic": "art", "price": price} for price in prices]},
+        model="offers",
+    )
+
+    assert answer["indices"] == sorted(range(3_000), key=prices.__getitem__)
+
+
+def test_missing_values_reach_the_model(ask):
+    assert ask({"row": {"age": None, "city": "Lugano"}}, model="people")["confidence"] == 0.875

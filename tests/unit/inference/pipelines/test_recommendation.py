@@ -186,7 +186,7 @@ def test_many_items_mean_few_users_at_once():
     items = [str(number) for number in range(1_000_000)]
     pipeline = built(items=items, of=signature(scores=(None, 1_000_000)))
 
-    assert (pipeline.most_items, pipeline.run_bytes) == (33, 4_000_000)
+    assert (pipeline.most_items, pipeline.output_bytes) == (33, 4_000_000)
 
 
 @pytest.mark.parametrize("shape", [(None,), (None, 1)])
