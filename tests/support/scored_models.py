@@ -10,6 +10,7 @@ from registry.catalogue import artifacts
 from registry.catalogue import services as catalogue
 from registry.catalogue.models import Model, Version
 from tests.support.factories import a_model, an_actor
+from tests.support.live_models import put_live
 from tests.support.onnx_models import save, value
 
 USERS, ITEMS = ["ann", "ben", "cleo"], ["tea", "jam", "egg", "ham", "fig"]
@@ -43,9 +44,9 @@ def write_table(path: Path, age=0.1) -> Path:
     )
 
 
-def write_rent(path: Path) -> Path:
-    """500 for each room, and 10 for each floor."""
-    return _weighed(path, np.array([[500], [10]]), "rent")
+def write_rent(path: Path, room=500) -> Path:
+    """So much for each room, and 10 for each floor."""
+    return _weighed(path, np.array([[room], [10]]), "rent")
 
 
 def _weighed(path: Path, weights, output: str, *, bias=0.0, scores: str = "") -> Path:
@@ -78,6 +79,28 @@ def a_version(
         task_files={name: artifacts.store([content]).sha256 for name, content in (files or {}).items()},
         by=an_actor(),
     )
+
+
+def put_recommender(folder: Path, likings=LIKINGS, **config) -> Version:
+    """A version that answers, without a check; it is live if it is the first."""
+    path = write_recommender(folder / "recommender.onnx", likings)
+    files = {name: artifacts.store([content]).sha256 for name, content in ID_FILES.items()}
+    return put_live("movies", path, task="recommendation", task_config=config, task_files=files)
+
+
+def put_ranker(folder: Path, price=-1.0, **config) -> Version:
+    path = write_ranker(folder / "ranker.onnx", price)
+    return put_live("offers", path, task="ranking", task_config=CLICK_COLUMNS | config)
+
+
+def put_table_classifier(folder: Path, age=0.1, **config) -> Version:
+    path = write_table(folder / "table.onnx", age)
+    return put_live("adults", path, task="tabular-classification", task_config=YES_OR_NO | config)
+
+
+def put_rent_model(folder: Path, room=500, **config) -> Version:
+    path = write_rent(folder / "rent.onnx", room)
+    return put_live("rents", path, task="tabular-regression", task_config=RENT | config)
 
 
 def a_recommender(folder: Path, model: Model | None = None, *, likings=LIKINGS, **config) -> Version:
