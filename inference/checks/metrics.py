@@ -17,7 +17,7 @@ from inference.pipelines.picture_rows import GoldenBox
 from inference.tensors.arrays import Array
 from registry.intake.examples.models import MAX_WRONG, Metric
 
-MAX_SCORES = 5_000_000  # of a set, for AUC; sorting them takes 300 MB
+MAX_SCORES = 5_000_000  # of a set, for AUC; 150 MB while they are sorted
 _MAX_TEXT_LENGTH, _MAX_VALUES = 200, 20
 _SUM_TOLERANCE = 1e-3  # models compute in FP16 too
 _BINARY = 2
@@ -244,7 +244,8 @@ class AreaUnderCurve(ScoredClasses):
     def __init__(self) -> None:
         super().__init__()
         self._scores: defaultdict[Any, array[float]] = defaultdict(lambda: array("d"))
-        self._right: list[Any] = []
+        self._right = array("i")  # the number of each right class
+        self._numbers: dict[Any, int] = {}
         self._held = 0
 
     def _count(self, right: Hashable, scores: Mapping[Any, float]) -> None:
@@ -255,19 +256,19 @@ class AreaUnderCurve(ScoredClasses):
                 f"gives more than {MAX_SCORES:,} scores for its golden set",
                 "AUC holds all of them: add a smaller golden set, or one with another metric.",
             )
-        self._right.append(right)
+        self._right.append(self._numbers.setdefault(right, len(self._numbers)))
         for name, score in scores.items():
             self._scores[name].append(score)
 
     def value(self) -> float:
-        right = np.array(self._right, object)
+        right = np.array(self._right)
         names = sorted(self._scores)
         if len(names) == _BINARY:
             del names[0]  # the other one has the same, as its scores are the rest to 1
         areas = [
             auc(np.frombuffer(self._scores[name]), are_right)
             for name in names
-            if 0 < (are_right := right == name).sum() < len(right)
+            if 0 < (are_right := right == self._numbers.get(name, -1)).sum() < len(right)
         ]
         if not areas:
             raise NotMeasurable(

@@ -1,11 +1,13 @@
 """NDCG, AUC and log loss from scores, as scikit-learn computes them."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
+_SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 SMALLEST = float(np.finfo(np.float64).eps)  # a probability of 0 counts as this
 
 
@@ -30,11 +32,9 @@ def auc(scores: Numbers, are_right: NDArray[np.bool_]) -> float:
 
     There must be both.
     """
-    _, of, sizes = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(sizes) - (sizes - 1) / 2
-    right = int(are_right.sum())
-    above = float(ranks[of[are_right]].sum()) - right * (right + 1) / 2
-    return above / (right * (len(scores) - right))
+    right, wrong = np.sort(scores[are_right]), np.sort(scores[~are_right])
+    twice = sum(int(np.searchsorted(wrong, right, side).sum()) for side in _SIDES)
+    return twice / (2 * len(right) * len(wrong))
 
 
 def log_loss(probability: float) -> float:

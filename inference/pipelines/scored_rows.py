@@ -84,9 +84,9 @@ def _click_scores(answer: Any) -> ClassScores:
 
 
 def _plain(value: Any) -> str:
-    """As people write it: names and values of an object, values of a list."""
+    """As people write it: names and values of an object, or JSON."""
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {one}" for name, one in value.items())
+        return ", ".join(f"{name}: {_plain(one)}" for name, one in value.items())
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 

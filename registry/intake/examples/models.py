@@ -90,6 +90,12 @@ class GoldenSet(WrittenOnce):
     def __str__(self) -> str:
         return f"{self.model.slug} golden set {self.revision}"
 
+    @property
+    def metric_title(self) -> str:
+        """As a heading, such as NDCG, mAP or Log loss."""
+        title = Metric(self.metric).label.partition(":")[0]
+        return title if title[1].isupper() else title[0].upper() + title[1:]
+
 
 class GoldenResult(models.Model):
     """A version's latest result on a golden set."""

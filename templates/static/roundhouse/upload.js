@@ -18,7 +18,7 @@
   ];
   const UNLABELLED = ["tensor", "recommendation", "ranking", "tabular-regression"];
   const FUNCTIONS = { // what is done if nothing is stated
-    "tabular-classification": "none: the outputs are scores, unless the files state it",
+    "tabular-classification": "none: the outputs are scores",
     ranking: "sigmoid",
   };
   const IDS = ["users.txt", "items.txt"]; // beside a model that recommends

@@ -46,7 +46,9 @@ def opened(browser, live_server, client):
 
 
 def send(page, state="good"):
-    page.click("#rh-try-it [type=submit]")
+    """Sends the form, and waits for its answer."""
+    with page.expect_response("**/try/"):
+        page.click("#rh-try-it [type=submit]")
     page.wait_for_selector(f"#rh-try-answer[data-state={state}]")
 
 
@@ -57,6 +59,16 @@ def ranking(page, number=0):
 
 def curl_body(page):
     return json.loads(page.inner_text("#rh-try-curl").partition("-d '")[2].removesuffix("'"))
+
+
+@pytest.mark.parametrize("put", [put_recommender, put_ranker, put_table_classifier, put_rent_model])
+def test_every_example_is_answered(opened, tmp_path, put):
+    page = opened(put(tmp_path))
+    for form in page.locator("#rh-try-form option").evaluate_all(
+        "options => options.map((one) => one.value)"
+    ):
+        page.select_option("#rh-try-form", form)
+        send(page)
 
 
 class TestRecommendation:
