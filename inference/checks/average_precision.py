@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.checks.errors import NotMeasurable
 from inference.pipelines.picture_rows import GoldenBox
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of the overlap (intersection over union)
@@ -20,10 +21,6 @@ MAX_BOXES_PER_LABEL = 100  # of a picture, the most confident ones: COCO's limit
 MAX_FOUND = 10_000_000  # of a set; 10 bytes each
 
 Matches = NDArray[np.bool_]  # per threshold and found box
-
-
-class TooManyBoxes(Exception):
-    """The version finds more boxes than can be held."""
 
 
 @dataclass(slots=True)
@@ -76,7 +73,11 @@ class PrecisionCounter:
     def _hold(self, boxes: int) -> None:
         self._boxes_held += boxes
         if self._boxes_held > MAX_FOUND:
-            raise TooManyBoxes
+            raise NotMeasurable(
+                "too_many_boxes",
+                f"finds more than {MAX_FOUND:,} boxes in",
+                "Raise `threshold` in its task configuration, or add a smaller golden set.",
+            )
 
     def value(self) -> float:
         """1 if there is nothing to find and nothing was found."""

@@ -34,7 +34,7 @@ def registered_tasks() -> dict[str, TaskKind]:
             partial(_is_stated, name),
             kind.asked,
             kind.kept_files,
-            metrics=kind.golden.metrics,
+            metrics=tuple(kind.golden.metrics),
             check_row=partial(_check_row, kind.golden.check) if kind.golden.check is not None else None,
             golden_row=kind.golden.example,
             has_pictures=kind.golden.has_pictures,

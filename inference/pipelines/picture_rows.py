@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from inference.pipelines.errors import InvalidItem
-from inference.pipelines.golden import GoldenRows, check_label
+from inference.pipelines.golden import LABEL_METRICS, Compared, GoldenRows, check_label
 from inference.pipelines.pictures import Limits, decode, decoding_for_people, inspect, picture_bytes
 
 MAX_BOXES = 1_000  # of a picture
@@ -83,16 +83,14 @@ def _found_boxes(answer: Any) -> list[GoldenBox]:
 
 
 PICTURE_LABEL_ROWS = GoldenRows(
-    ("accuracy", "f1"),
+    LABEL_METRICS,
     '{"inputs": {"image": "iVBORw0…"}, "label": "cat"}',
     check_picture_label,
     has_pictures=True,
 )
 BOX_ROWS = GoldenRows(
-    ("map50", "map"),
+    dict.fromkeys(("map50", "map"), Compared(_expected_boxes, _found_boxes)),
     '{"inputs": {"image": "iVBORw0…"}, "label": [{"label": "car", "box": [10, 20, 110, 80]}, …]}',
     check_picture_boxes,
-    expected=_expected_boxes,
-    got=_found_boxes,
     has_pictures=True,
 )

@@ -1,19 +1,23 @@
 """Rows of golden sets whose answers have scores or numbers: rankings, and rows of tables."""
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
 
 from inference.pipelines.errors import InvalidItem
-from inference.pipelines.golden import GoldenRows, check_label
+from inference.pipelines.golden import (
+    LABEL_METRICS,
+    ClassScores,
+    Compared,
+    Gains,
+    GoldenRanking,
+    GoldenRows,
+    RightClasses,
+    check_label,
+)
 
 MAX_GAINS = 10_000
-
-
-class GoldenRanking(NamedTuple):
-    """What was ranked, best first, and its scores."""
-
-    keys: Sequence[Hashable]
-    scores: Sequence[float]
 
 
 def check_items_row(inputs: Mapping[str, Any], label: Any) -> None:
@@ -60,29 +64,72 @@ def _check_row(inputs: Mapping[str, Any]) -> None:
         raise InvalidItem('`inputs` must be an object with a row, as in {"row": {"age": 31}}.')
 
 
+def _clicks(label: Sequence[float]) -> RightClasses:
+    """A candidate is good if its number is above 0."""
+    return RightClasses([one > 0 for one in label], _gains(label).in_words)
+
+
+def _gains(label: Sequence[float]) -> Gains:
+    return Gains(dict(enumerate(label)), "candidate")
+
+
+def _click_scores(answer: Any) -> ClassScores:
+    scores = dict(zip(answer.indices, answer.scores, strict=True))
+    return ClassScores(
+        [{True: scores[place]} for place in range(len(scores))],
+        GoldenRanking(
+            [f"{place} ({score:.3g})" for place, score in scores.items()], (), "candidate"
+        ).in_words,
+    )
+
+
+def _plain(value: Any) -> str:
+    """As people write it: names and values of an object, or JSON."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_plain(one)}" for name, one in value.items())
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _user_and_candidates(inputs: Mapping[str, Any]) -> str:
+    count = len(inputs["candidates"])
+    return f"{_plain(inputs['user'])}; {count:,} candidate{'' if count == 1 else 's'}"
+
+
+def _numbers(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+_CLICK_SCORES = Compared(_clicks, _click_scores, {"top_k": MAX_GAINS})
 ITEM_ROWS = GoldenRows(
-    ("ndcg",),
+    {
+        "ndcg": Compared(
+            lambda label: Gains({str(item): 1.0 for item in label}),
+            lambda answer: GoldenRanking([str(item) for item in answer.items], answer.scores),
+        )
+    },
     '{"inputs": {"user": "ann"}, "label": ["i17", "i4"]}',
     check_items_row,
-    expected=lambda label: {str(item): 1.0 for item in label},
-    got=lambda answer: GoldenRanking([str(item) for item in answer.items], answer.scores),
+    lambda inputs: _plain(inputs["user"]),
 )
 CANDIDATE_ROWS = GoldenRows(
-    ("ndcg", "auc", "log_loss"),
+    {
+        "ndcg": Compared(_gains, lambda answer: GoldenRanking(answer.indices, answer.scores, "candidate")),
+        "auc": _CLICK_SCORES,
+        "log_loss": _CLICK_SCORES,
+    },
     '{"inputs": {"user": {"age": 31}, "candidates": [{"price": 5}, {"price": 9}]}, "label": [1, 0]}',
     check_candidates_row,
-    expected=lambda label: dict(enumerate(label)),
-    got=lambda answer: GoldenRanking(answer.indices, answer.scores),
+    _user_and_candidates,
 )
 CLASSIFIED_ROWS = GoldenRows(
-    ("accuracy", "f1", "auc", "log_loss"),
+    LABEL_METRICS,
     '{"inputs": {"row": {"age": 31, "city": "Bern"}}, "label": "yes"}',
     check_label_of_row,
+    lambda inputs: _plain(inputs["row"]),
 )
 NUMBER_ROWS = GoldenRows(
-    ("error",),
+    {"error": Compared(_numbers, lambda answer: _numbers(answer.value))},
     '{"inputs": {"row": {"age": 31, "city": "Bern"}}, "label": 2.5}',
     check_number_of_row,
-    expected=lambda label: label if isinstance(label, list) else [label],
-    got=lambda answer: answer.value if isinstance(answer.value, list) else [answer.value],
+    lambda inputs: _plain(inputs["row"]),
 )

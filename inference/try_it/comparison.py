@@ -1,7 +1,9 @@
-"""The part of the page that compares two versions which has both answer the same texts, or the same picture."""
+"""The part of the page that compares two versions which has both answer the same items, or the same picture."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
@@ -18,8 +20,14 @@ from registry.errors import ArtifactMissing
 from registry.intake.examples.selectors import current_golden_set, golden_rows_numbered
 from registry.kit.admin.theme import actor
 
-_TEXTS, _LONGEST = 5, 2_000  # characters
+_ITEMS, _LONGEST = 5, 8_000  # bytes of a row
 _PICTURES = 8
+_LABELS = {"top_k": 3}
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "text-classification": _LABELS,
+    "tabular-classification": _LABELS,
+    "entities": {"offset_unit": "utf16"},  # as JavaScript counts
+}
 
 
 def draw_answers(request: HttpRequest, left: Version, right: Version) -> SafeString | str:
@@ -36,14 +44,15 @@ def draw_answers(request: HttpRequest, left: Version, right: Version) -> SafeStr
             {**context, "picture": picture_form(right), **_golden_pictures(left.model)},
             request,
         )
-    if kind.one != "text":
-        return ""
+    bodies = _golden_bodies(left.model) or [example_of(right, EMPTY_SAMPLE)]
+    items = [kind.golden.shown(body) for body in bodies]
     return render_to_string(
-        "admin/inference/compare_texts.html",
+        "admin/inference/compare_items.html",
         {
             **context,
-            "texts": _golden_texts(left.model) or [str(example_of(right, EMPTY_SAMPLE)["text"])],
-            "has_spans": "offset_unit" in kind.options,
+            "items": items,
+            "body": orjson.dumps({**kind.together(bodies), **_OPTIONS.get(kind.task, {})}).decode(),
+            "noun": kind.one,
         },
         request,
     )
@@ -61,14 +70,13 @@ def _golden_pictures(model: Model) -> dict[str, Any]:
     }
 
 
-def _golden_texts(model: Model) -> list[str]:
-    """The first texts of the Model's golden set."""
+def _golden_bodies(model: Model) -> list[Mapping[str, Any]]:
+    """The inputs of the first rows of the Model's golden set."""
     golden_set = current_golden_set(model)
     if golden_set is None:
         return []
     try:
-        rows = golden_rows_numbered(golden_set, range(1, _TEXTS + 1))
+        rows = golden_rows_numbered(golden_set, range(1, _ITEMS + 1))
     except (ArtifactMissing, OSError):
         return []
-    texts = [row.inputs.get("text") for row in rows.values()]
-    return [text for text in texts if isinstance(text, str) and 0 < len(text) <= _LONGEST]
+    return [row.inputs for row in rows.values() if row.bytes <= _LONGEST]

@@ -65,12 +65,21 @@ def _draw(
         "stopped": open_holds(model).get(Hold.Kind.STOPPED),
         "examples": json_examples(version),
         "picture": picture_form(version) if version is not None else None,
+        "item": _item_fields(model),
         "takes_null": version is not None and current_serving(version.pk).allow_non_finite,
         "may_send": actor(request).may(Right.PREDICT, model_id=model.pk),
         "public_url": f"{settings.PUBLIC_URL}/api/v1/{public_path}",
         **more,
     }
     return render_to_string("admin/inference/try_it.html", context, request)
+
+
+def _item_fields(model: Model) -> dict[str, Any]:
+    """The fields of a request with items; empty for tensors."""
+    kind = TASKS[model.task]
+    if not issubclass(kind, ItemPipeline):
+        return {}
+    return {"one": kind.one, "several": kind.several, "options": list(kind.options)}
 
 
 def json_examples(version: Version | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the pages need to let people choose a picture: how large it may be, an example, and the options of the task."""
+"""What the pages need to let people choose a picture: how large it may be, and an example."""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +14,6 @@ class PictureForm(NamedTuple):
     name: str  # the form of a request with one picture
     example: Any  # in base64
     most_bytes: int
-    options: tuple[str, ...]
 
 
 def picture_form(version: Version) -> PictureForm | None:
@@ -23,4 +22,4 @@ def picture_form(version: Version) -> PictureForm | None:
     if not issubclass(kind, ItemPipeline) or not kind.reads_files:
         return None
     most_bytes = min(MAX_BYTES, version.task_config.get("max_bytes", MAX_BYTES))
-    return PictureForm(kind.one, example_of(version, EMPTY_SAMPLE)[kind.one], most_bytes, tuple(kind.options))
+    return PictureForm(kind.one, example_of(version, EMPTY_SAMPLE)[kind.one], most_bytes)

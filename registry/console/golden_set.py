@@ -41,7 +41,7 @@ class GoldenForm(forms.Form):
     floor = forms.FloatField(
         required=False,
         widget=NumberInput(attrs={"step": "any"}),
-        help_text="The worst value that passes; for an error metric, the largest one.",
+        help_text="The worst value that passes; for metrics where lower is better, the largest one.",
     )
     margin = forms.FloatField(
         required=False,

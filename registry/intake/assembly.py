@@ -153,7 +153,8 @@ def _planned(model: SentFile, others: Sequence[SentFile], drop_zipmap: bool) -> 
         return
     if others:
         raise DataNotNamed(
-            "A zip must contain the model and everything beside it; send no other files with it."
+            "A zip must contain the model and everything beside it, and an .npz of embeddings its ids; send no other files"
+            " with it."
         )
     if are_embeddings(model):
         with model_of_embeddings(model, parts.existing_folder(), _LIMITS, _check_space) as made:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from inference.checks.average_precision import MAX_FOUND, TooManyBoxes
+from inference.checks.errors import NotMeasurable, RowUnfit
 from inference.checks.examples import read_example
 from inference.checks.metrics import TALLIES, MetricTally, label_name, predicted_label
 from inference.checks.steps.base import CheckContext, Facts, StepFailed, StepPassed, StepSkipped
@@ -37,10 +37,7 @@ from registry.kit.actors import Actor
 BUDGET_S = 600.0  # less than the time after which a silent run is abandoned
 _MAX_WRONG = 10
 _PROGRESS_EVERY_S = 1.0
-_ITEMS, _ITEM_CHARACTERS = (
-    64,
-    16 * 2**20,
-)  # answered at once: rows, and the length of what they hold, such as pictures
+_ITEMS, _ITEM_BYTES = 64, 16 * 2**20  # of rows that are answered at once
 
 Progress: TypeAlias = Callable[[Facts], None]
 
@@ -68,12 +65,21 @@ class _Measurement(ABC):
         self._max_batch = context.merged_rows()
         self._ends_at = time.monotonic() + BUDGET_S
         self._report_at = 0.0
-        self.done = 0
+        self.done, self.value = 0, math.nan
         self.tally: MetricTally = TALLIES[golden_set.metric]()
 
     def run(self) -> None:
-        self._count_rows()
-        self._report_progress(is_last=True)
+        try:
+            self._count_rows()
+            self._report_progress(is_last=True)
+            self.value = self.tally.value()
+        except NotMeasurable as error:
+            raise StepFailed(
+                error.code,
+                f"{self._version} {error.fact}: {self._set}.",
+                error.advice,
+                {"done": self.done, "of": self._set.rows},
+            ) from None
 
     @abstractmethod
     def _count_rows(self) -> None: ...
@@ -213,6 +219,7 @@ class _ItemMeasurement(_Measurement):
     ) -> None:
         super().__init__(context, golden_set, trial, progress)
         self._pipeline = pipeline
+        self._compared = pipeline.golden.metrics[golden_set.metric]
 
     def _count_rows(self) -> None:
         for rows in self._batches():
@@ -226,27 +233,21 @@ class _ItemMeasurement(_Measurement):
         waiting: list[GoldenRow] = []
         held = 0
         for row in read_golden_rows(self._set):
-            size = sum(len(value) for value in row.inputs.values() if isinstance(value, str))
-            if waiting and (len(waiting) == most or held + size > _ITEM_CHARACTERS):
+            if waiting and (len(waiting) == most or held + row.bytes > _ITEM_BYTES):
                 yield waiting
                 waiting, held = [], 0
             waiting.append(row)
-            held += size
+            held += row.bytes
         if waiting:
             yield waiting
 
     def _count(self, row: GoldenRow, answer: Any) -> None:
-        golden = self._pipeline.golden
         self.done += 1
+        expected, got = self._compared.expected(row.label), self._compared.got(answer)
         try:
-            self.tally.add(row.number, golden.expected(row.label), golden.got(answer), text=_text_of(row))
-        except TooManyBoxes:
-            raise StepFailed(
-                "too_many_boxes",
-                f"{self._version} finds more than {MAX_FOUND:,} boxes in {self._set}.",
-                "Raise `threshold` in its task configuration, or add a smaller golden set.",
-                {"row": row.number},
-            ) from None
+            self.tally.add(row.number, expected, got, text=self._pipeline.golden.shown(row.inputs))
+        except RowUnfit as unfit:
+            raise self._unfit(row, str(unfit)) from None
 
     def _answers(self, rows: Sequence[GoldenRow]) -> list[Any]:
         """Answers of many rows at once; if one of them cannot be read, or they are too many, each half is asked for itself."""
@@ -269,6 +270,7 @@ class _ItemMeasurement(_Measurement):
 
     def _ask(self, rows: Sequence[GoldenRow]) -> list[Any]:
         body = self._pipeline.together([row.inputs for row in rows])
+        body |= self._compared.options
         return self._pipeline.answer(body, partial(self._run, rows), most_rows=self._max_batch)
 
 
@@ -361,14 +363,8 @@ def _record(context: CheckContext, golden_set: GoldenSet, measurement: _Measurem
         version=context.version,
         preprocessing=context.pipeline.digest,
         golden_set=golden_set,
-        value=measurement.tally.value(),
+        value=measurement.value,
         rows=measurement.done,
         wrong=measurement.tally.wrong(),
         by=by,
     )
-
-
-def _text_of(row: GoldenRow) -> str:
-    """What of a row is shown to people."""
-    text = row.inputs.get("text")
-    return text if isinstance(text, str) else ""

@@ -75,12 +75,12 @@ class GoldenSetQuery(serializers.Serializer[Any]):
 
     metric = serializers.ChoiceField(
         choices=Metric.choices,
-        help_text="Those that fit the Model's task; for entities that is `span_f1`, which fits no other.",
+        help_text="Those that fit the Model's task, such as `span_f1` for entities, or `ndcg` for recommendations.",
     )
     floor = serializers.FloatField(
         default=None,
         allow_null=True,
-        help_text="The worst value that passes (for an error metric, the largest).",
+        help_text="The worst value that passes (for `error` and `log_loss`, the largest).",
     )
     margin = serializers.FloatField(
         default=None, allow_null=True, help_text="How much worse a version may be than the live one."
@@ -108,7 +108,7 @@ class GoldenSetQuery(serializers.Serializer[Any]):
 class WrongAnswerSerializer(serializers.Serializer[Any]):
     row = serializers.IntegerField(help_text="Counted from 1.")
     text = serializers.CharField(
-        required=False, help_text="The beginning of the row's text, if the task reads texts."
+        required=False, help_text="What was asked: the beginning of a text, the user, or the row of a table."
     )
     expected = serializers.JSONField()
     got = serializers.JSONField()

@@ -16,7 +16,7 @@ def checked_floor(floor: float | None, metric: Metric) -> float | None:
     if not math.isfinite(floor):
         raise Invalid("The floor must be a number.")
     if metric.less_is_better and floor < 0:
-        raise Invalid("The floor of an error metric is the largest value that passes; it must be 0 or more.")
+        raise Invalid(f"The floor of {metric.value} is the largest value that passes; it must be 0 or more.")
     if not metric.less_is_better and not 0 <= floor <= 1:
         raise Invalid(f"The floor of {metric.value} must be a number from 0 to 1.")
     return float(floor)

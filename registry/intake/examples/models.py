@@ -18,10 +18,13 @@ class Metric(models.TextChoices):
     SPAN_F1 = "span_f1", "span F1: of entities with the right label and the right places"
     MAP50 = "map50", "mAP 50: the mean average precision of boxes that overlap by half"
     MAP = "map", "mAP: the mean average precision of boxes, for overlaps from .50 to .95"
+    NDCG = "ndcg", "NDCG: how far up the good items are, compared with the best order"
+    AUC = "auc", "AUC: how often a right answer has a higher score than a wrong one"
+    LOG_LOSS = "log_loss", "log loss: how unlikely the right answers seemed; lower is better"
 
     @property
     def less_is_better(self) -> bool:
-        return self is Metric.ERROR
+        return self in {Metric.ERROR, Metric.LOG_LOSS}
 
 
 class ConformanceExample(WrittenOnce):
@@ -86,6 +89,12 @@ class GoldenSet(WrittenOnce):
 
     def __str__(self) -> str:
         return f"{self.model.slug} golden set {self.revision}"
+
+    @property
+    def metric_title(self) -> str:
+        """As a heading, such as NDCG, mAP or Log loss."""
+        title = Metric(self.metric).label.partition(":")[0]
+        return title if title[1].isupper() else title[0].upper() + title[1:]
 
 
 class GoldenResult(models.Model):

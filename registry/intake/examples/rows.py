@@ -145,7 +145,7 @@ def _check_line(line: bytes, where: str, metric: Metric, check_row: RowCheck | N
         raise Invalid(f"{where} is not valid JSON: {error}.") from None
     if not isinstance(row, dict) or set(row) != {"inputs", "label"}:
         raise Invalid(f'{where} must be an object with exactly two members: {{"inputs": {{…}}, "label": …}}.')
-    _check_tensors(row["inputs"], f"{where}: `inputs`")
+    _check_tensors(row["inputs"], f"{where}: `inputs`", may_have_objects=check_row is not None)
     if check_row is None:
         _check_label(row["label"], where, metric)
         return
@@ -187,27 +187,35 @@ def _checked_example(example: Any, where: str) -> Example:
     )
 
 
-def _check_tensors(tensors: Any, where: str) -> None:
+def _check_tensors(tensors: Any, where: str, *, may_have_objects: bool = False) -> None:
+    """`may_have_objects`: values may be objects, such as rows of named columns, and null, a missing value."""
     if not isinstance(tensors, Mapping) or not tensors:
         raise Invalid(f"{where} must be an object with a value for each name.")
     for name, value in tensors.items():
-        if not isinstance(name, str) or not name or name != storable(name, _MAX_NAME):
+        if not _is_name(name):
             raise Invalid(f"{where} has a name that is empty or longer than {_MAX_NAME} characters.")
-        if not _is_value(value, 0):
-            raise Invalid(
-                f"{where}, {name[:64]!r} must be a number, a string, true, false, or lists of these."
-            )
+        if not _is_value(value, 0, may_have_objects):
+            others = ", null, or lists and objects of these" if may_have_objects else ", or lists of these"
+            raise Invalid(f"{where}, {name[:64]!r} must be a number, a string, true, false{others}.")
 
 
-def _is_value(value: Any, depth: int) -> bool:
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and bool(name) and name == storable(name, _MAX_NAME)
+
+
+def _is_value(value: Any, depth: int, may_have_objects: bool) -> bool:
     if isinstance(value, list):
         if _NUMBERS.issuperset(map(type, value)):
             # fast path for long lists of numbers, such as images: no function call per number
             return depth < _DEEPEST and all(map(math.isfinite, value))
-        return depth < _DEEPEST and all(_is_value(item, depth + 1) for item in value)
+        return depth < _DEEPEST and all(_is_value(item, depth + 1, may_have_objects) for item in value)
+    if isinstance(value, dict) and may_have_objects:
+        return depth < _DEEPEST and all(
+            _is_name(name) and _is_value(item, depth + 1, True) for name, item in value.items()
+        )
     if isinstance(value, str):
         return value == storable(value, len(value))
-    return isinstance(value, bool) or _is_number(value)
+    return isinstance(value, bool) or _is_number(value) or (value is None and may_have_objects)
 
 
 def _is_number(value: Any) -> bool:

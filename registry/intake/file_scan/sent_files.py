@@ -197,7 +197,8 @@ def _checked_entries(
     models = sum(map(_is_model, checked))
     if models != 1:
         _refuse(
-            f"The archive has {models or 'no'} files whose names end in .onnx; include one model and the files that it needs"
+            f"The archive has {models or 'no'} files whose names end in .onnx; include one model and the files that it needs."
+            " An .npz of embeddings has the arrays `users` and `items`"
         )
     if len(checked) > limits.max_data_files:
         _refuse(f"The archive has more than {limits.max_data_files} files; export the model as one file")

@@ -30,7 +30,7 @@ class Command(ModelCommand):
         )
         parser.add_argument("--metric", required=True, choices=Metric.values)
         parser.add_argument(
-            "--floor", type=float, help="The worst value that passes (for an error metric, the largest)."
+            "--floor", type=float, help="The worst value that passes (for error and log_loss, the largest)."
         )
         parser.add_argument(
             "--for-number",

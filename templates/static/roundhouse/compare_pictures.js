@@ -4,7 +4,7 @@
 
 (() => {
   const SAME_BOX = 0.5; // share that two boxes have in common, of what they cover together
-  const { element, labelBars } = window.rhAnswers;
+  const { element, labelBars, labelsWithout } = window.rhAnswers;
   const { annotated, leastSlider, notesOn } = window.rhPictures;
   const form = document.getElementById("rh-pictures");
   const differences = document.getElementById("rh-picture-differences");
@@ -57,11 +57,6 @@
       element("p", "", sentenceOnBoxes(left.objects.length - alone.left.size, alone)),
       leastSlider(Object.values(shown)),
     );
-  }
-
-  function labelsWithout(answer, other) {
-    const others = new Set(other.labels.map(({ label }) => label));
-    return answer.labels.map(({ label }) => label).filter((label) => !others.has(label));
   }
 
   function sentenceOnLabels(left, right) {

@@ -133,7 +133,7 @@ window.rhPictures = (() => {
     if (answer.objects?.length > MOST_OBJECTS) {
       notes.push(`The ${MOST_OBJECTS} best of ${answer.objects.length.toLocaleString("en")} objects are drawn; the JSON has all.`);
     }
-    return notes.map((note) => element("p", "rh-picture-note", note));
+    return notes.map((note) => element("p", "rh-note", note));
   }
 
   const countOf = (shown, all) => {

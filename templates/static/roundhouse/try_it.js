@@ -9,7 +9,7 @@
   const MAX_INDENTED = 500_000; // characters; longer text is cut and not indented
   const MOST_DRAWN = 20; // answers; the rest is only in the JSON
 
-  const { element, labelBars, markedText } = window.rhAnswers;
+  const { element, inWords, labelBars, partsOf } = window.rhAnswers;
   const find = (id) => document.getElementById(id);
   const form = find("rh-try-it");
   const editor = find("rh-try-body");
@@ -20,6 +20,8 @@
   const buttons = form.querySelectorAll("button");
   const pictures = window.rhPictures; // on pages of tasks that read pictures
   const pictureDrop = form.querySelector("[data-picture-drop]");
+  const { one: ONE, several: SEVERAL } = form.dataset; // the fields of a request with one item, or several
+  const WORDS_ARE = { user: "User" }; // what is typed into the form of this name, if it is no text
 
   // Indents JSON without parsing its values: numbers stay as they are written, and each row stays on one line.
   function indented(json) {
@@ -73,17 +75,25 @@
 
   // A picture is dropped instead of typed, and is the whole body: its options are in the address.
   const parts = form.querySelectorAll("[data-form]");
-  const isPicture = (name) => [...parts].some(({ dataset }) => dataset.form && dataset.form === name);
+  const isPicture = (name) => pictureDrop && [...parts].some(({ dataset }) => dataset.form === name);
+  // A row of a table has a field for each of its columns.
+  const rowPlace = form.querySelector("[data-row-fields]");
+  const rowForm = rowPlace && window.rhRowForm(rowPlace, wordsOf([...forms.options].find(({ value }) => value === ONE)), showCurl);
+  const isRow = (name) => Boolean(rowForm) && name === ONE;
+  const isJson = (name) => !isPicture(name) && !isRow(name) && !isWords(name);
+  const optionParts = form.querySelector("[data-options]");
   const options = [...form.querySelectorAll("[data-option]")];
-
-  function query() {
-    const stated = options.filter(({ value }) => value).map(({ dataset, value }) => [dataset.option, value]);
-    return stated.length ? `?${new URLSearchParams(stated)}` : "";
-  }
+  const hasOptions = (name) => name === ONE && !isJson(name);
+  const stated = () => (hasOptions(shownForm) ? options.filter(({ value }) => value).map(({ dataset, value }) => [dataset.option, value]) : []);
 
   function request() {
-    if (isPicture(shownForm)) return { type: picture.file.type, content: picture.file, query: query() };
-    const content = isWords(shownForm) ? JSON.stringify({ [shownForm]: editor.value }) : editor.value;
+    if (isPicture(shownForm)) {
+      const query = stated().length ? `?${new URLSearchParams(stated())}` : "";
+      return { type: picture.file.type, content: picture.file, query };
+    }
+    const item = isRow(shownForm) ? rowForm.row() : editor.value;
+    const numbers = Object.fromEntries(stated().map(([name, value]) => [name, Number(value)]));
+    const content = isJson(shownForm) ? editor.value : JSON.stringify({ [shownForm]: item, ...numbers });
     return { type: "application/json", content, query: "" };
   }
 
@@ -96,9 +106,11 @@
   function showDraft() {
     editor.value = drafts.get(shownForm);
     editor.classList.toggle("rh-mono", !isWords(shownForm));
-    editor.labels[0].textContent = isWords(shownForm) ? "Text" : "Request";
-    for (const part of parts) part.hidden = part.dataset.form !== (isPicture(shownForm) ? shownForm : "");
-    editor.rows = Math.min(ROWS.most, Math.max(ROWS.least, editor.value.split("\n").length));
+    editor.labels[0].textContent = isWords(shownForm) ? WORDS_ARE[shownForm] ?? "Text" : "Request";
+    for (const part of parts) part.hidden = part.dataset.form !== (isPicture(shownForm) || isRow(shownForm) ? shownForm : "");
+    if (optionParts) optionParts.hidden = !hasOptions(shownForm);
+    const least = shownForm in WORDS_ARE ? 1 : ROWS.least;
+    editor.rows = Math.min(ROWS.most, Math.max(least, editor.value.split("\n").length));
     showCurl();
   }
 
@@ -117,7 +129,7 @@
       say("bad", "", "A routing key is sent as a header: use only unaccented letters, digits and punctuation.");
       return;
     }
-    if (isPicture(shownForm) && !options.every((option) => option.reportValidity())) return;
+    if (!isJson(shownForm) && ![...options, ...(rowForm?.inputs ?? [])].every((input) => input.reportValidity())) return;
     setBusy(true);
     say("busy", "", isCheck ? "Checking …" : `Sending to ${form.dataset.whom} …`);
     const slow = setTimeout(
@@ -220,32 +232,36 @@
     showText("");
   }
 
-  // Bars for labels, marks in the text for entities, boxes on the picture for objects.
+  // Bars for labels, marks in the text for entities, boxes on the picture for objects, tables of what was ranked, numbers.
   const drawn = answer?.querySelector(".rh-answers");
-  const isDrawn = (one) => one.labels || one.entities || one.objects;
+  const isDrawn = (one) => ["labels", "entities", "objects", "items", "indices", "value"].some((name) => (one[name] ?? null) !== null);
 
   function drawAnswers(data, sent) {
-    const items = itemsOf(sent);
+    const { items, candidates } = itemsOf(sent);
     const answers = (data.answers ?? [data]).filter(isDrawn);
-    drawn.replaceChildren(...answers.slice(0, MOST_DRAWN).map((one, at) => drawnAnswer(one, items[at] || "", items.length > 1)));
+    drawn.replaceChildren(
+      ...answers.slice(0, MOST_DRAWN).map((one, at) => drawnAnswer(one, items[at] ?? "", candidates[at], items.length > 1)),
+    );
   }
 
-  // The texts of a request, or the files of its pictures; nothing for one that is named by its URL.
+  // The items of a request, or the files of its pictures; nothing for one that is named by its URL.
   function itemsOf({ content }) {
-    if (content instanceof File) return [content];
+    if (content instanceof File) return { items: [content], candidates: [] };
     const fields = JSON.parse(content);
-    if (!pictureDrop) return fields.texts ?? [fields.text];
-    return (fields.images ?? [fields.image]).map((item) => pictures.fileOf(item, "picture"));
+    const items = fields[SEVERAL] ?? [fields[ONE]];
+    if (pictureDrop) return { items: items.map((item) => pictures.fileOf(item, "picture")), candidates: [] };
+    return { items, candidates: (SEVERAL in fields ? fields.candidates : [fields.candidates]) ?? [] };
   }
 
-  function drawnAnswer(one, item, isOneOfMany) {
+  function drawnAnswer(one, item, candidates, isOneOfMany) {
     const block = element("div", "rh-answers-one");
-    if (one.entities) block.append(markedText(one, item));
-    else if (one.objects) block.append(...annotatedParts(one, item));
-    else {
-      if (isOneOfMany) block.append(pictureDrop ? pictures.frameOf(one, item) : element("p", "rh-answers-text", item));
-      block.append(labelBars(one.labels));
-      if (pictureDrop) block.append(...pictures.notesOn(one, item));
+    if (one.objects) block.append(...annotatedParts(one, item));
+    else if (pictureDrop) {
+      if (isOneOfMany) block.append(pictures.frameOf(one, item));
+      block.append(labelBars(one.labels), ...pictures.notesOn(one, item));
+    } else {
+      if (isOneOfMany && !one.entities) block.append(element("p", "rh-answers-text", inWords(item)));
+      block.append(...partsOf(one, item, candidates));
     }
     if (one.tokens_used < one.tokens_given) {
       block.append(element("p", "rh-problem", `The model read ${one.tokens_used} of ${one.tokens_given} tokens; the rest was cut off.`));

@@ -8,10 +8,20 @@
   const SPEED_OVER_MS = 8000;
   const LABELS_SHOWN = 2000;
   const MOST_FILES = 8; // as many uploads as a person may have open
-  const CHOOSE = "Choose an ONNX file, or drop it here";
+  const CHOOSE = "Choose an ONNX file or an .npz of embeddings, or drop it here";
   const NUMBERS = ["tensor", "classification"]; // tasks that use no files beside the model
   const PICTURES = ["image-classification", "object-detection"]; // tasks of which a model file may state much
-  const CONFIG_FIELDS = ["labels", "scores", "function", "long_texts", "patterns", "box_layout", "width", "height", "resize"];
+  const TABLES = ["ranking", "tabular-classification", "tabular-regression"]; // tasks that read named columns
+  const CONFIG_FIELDS = [
+    "labels", "scores", "function", "long_texts", "patterns", "box_layout", "width", "height", "resize", "columns", "defaults",
+    "item_ids", "fallback_user",
+  ];
+  const UNLABELLED = ["tensor", "recommendation", "ranking", "tabular-regression"];
+  const FUNCTIONS = { // what is done if nothing is stated
+    "tabular-classification": "none: the outputs are scores",
+    ranking: "sigmoid",
+  };
+  const IDS = ["users.txt", "items.txt"]; // beside a model that recommends
   const THE_FILE = "the file"; // where a value came from
   const ASK = {
     labels: "Enter the labels: the file does not name them.",
@@ -54,6 +64,7 @@
   let wake = null; // ends the wait before a retry
   let knownTask = "";
   let stated = {}; // of the task configuration, by a config.json among the files
+  let statedBy = ""; // the task: which files name it
   let previous = {}; // the task configuration of the Model's newest version
   let suggested = null; // what the server read in the files: {key, task, config, missing}
   let isTaskChosen = false; // by the person
@@ -260,16 +271,19 @@
   }
 
   const isArchive = (one) => [".zip", ".npz"].some((end) => one.name.toLowerCase().endsWith(end));
+  const isEmbeddings = (one) => one.name.toLowerCase().endsWith(".npz");
   const isMain = (one) => one.name.toLowerCase().endsWith(".onnx") || isArchive(one);
 
   function whatIsWrong(files) {
     const mains = files.filter(isMain);
     if (!mains.length && files.length === 1) {
-      return `${files[0].name} is not an ONNX file. Export the model as ONNX, with a name ending in .onnx. Choose weight files together with the model.`;
+      return `${files[0].name} is not an ONNX file, a zip or an .npz of embeddings. Export the model as ONNX, with a name ending in .onnx. Choose weight files together with the model.`;
     }
-    if (!mains.length) return "None of these is an ONNX file. Choose the model too; its name ends with .onnx.";
-    if (mains.length > 1) return "A version has one model. Choose one .onnx file with its weight files, or one zip.";
-    if (isArchive(mains[0]) && files.length > 1) return "A zip contains the model and everything beside it. Choose it alone.";
+    if (!mains.length) return "None of these is an ONNX file. Choose the model too; its name ends with .onnx, or .npz for embeddings.";
+    if (mains.length > 1) return "A version has one model. Choose one .onnx file with its weight files, one zip, or one .npz.";
+    if (isArchive(mains[0]) && files.length > 1) {
+      return isEmbeddings(mains[0]) ? "An .npz of embeddings holds the ids, too. Choose it alone." : "A zip contains the model and everything beside it. Choose it alone.";
+    }
     const needed = files.filter(isNeeded);
     if (needed.length > MOST_FILES) return `You chose ${needed.length} files; the limit is ${MOST_FILES}. Put them into one zip.`;
     for (const one of needed) {
@@ -301,6 +315,7 @@
       listed("With", items.map((one) => one.file).filter(isBeside)),
       listed("Not needed:", chosen.filter((one) => !isNeeded(one))),
       lacksTokenizer() ? "Add tokenizer.json or vocab.txt, unless the model reads texts itself." : "",
+      lacksIds() ? `Add ${IDS.filter((name) => !has(name)).join(" and ")}: an id in each line, in the order of the model’s rows.` : "",
     ].join(" ").trim();
     beside.hidden = !beside.textContent;
   }
@@ -308,6 +323,9 @@
   const listed = (begin, files) => (files.length ? `${begin} ${files.map((one) => one.name).join(", ")}.` : "");
 
   const lacksTokenizer = () => items.length && !isArchive(items[0].file) && ["text-classification", "entities"].includes(task()) && !items.some((one) => KEPT.some((end) => one.file.name.endsWith(end)) || one.file.name === readSettings()?.tokenizer);
+
+  const has = (name) => chosen.some((one) => one.name === name);
+  const lacksIds = () => items.length && !isArchive(items[0].file) && task() === "recommendation" && !IDS.every(has);
 
   // The files of a folder that was dropped, at any depth.
   async function filesOf(transfer) {
@@ -335,6 +353,7 @@
   // --- what a config.json states; the server reads it again
 
   async function readStated() {
+    const isRecommender = chosen.some(isEmbeddings) || IDS.every(has);
     const file = chosen.find((one) => one.name === "config.json" && one.size <= MOST_STATED);
     const config = file ? await file.text().then(JSON.parse).catch(() => null) : null;
     stated = {};
@@ -347,6 +366,11 @@
     if (kind.endsWith("ForTokenClassification")) stated.task = "entities";
     if (kind.endsWith("ForImageClassification")) stated.task = "image-classification";
     if (kind.endsWith("ForObjectDetection")) stated.task = "object-detection";
+    statedBy = "config.json";
+    if (isRecommender) {
+      stated.task = "recommendation";
+      statedBy = has(IDS[0]) ? IDS.join(" and ") : THE_FILE;
+    }
     if (field.task && ![...field.task.options].some((option) => option.value === stated.task)) delete stated.task;
     showFields();
   }
@@ -360,11 +384,12 @@
     for (const name of [...CONFIG_FIELDS, ...Object.keys(config)]) delete rest[name];
     if (chosen.some((one) => one.name === "config.json")) ["max_tokens", "padding_id", "lower_case"].forEach((name) => delete rest[name]);
     const patterns = (previous.patterns || []).flatMap((one) => Object.entries(one)).map((pair) => pair.join(" = "));
-    const before = { ...previous, patterns: patterns.join("\n"), settings: Object.keys(rest).length ? JSON.stringify(rest) : "" };
+    const defaults = Object.entries(previous.defaults || {}).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
+    const before = { ...previous, patterns: patterns.join("\n"), defaults: defaults.join("\n"), settings: Object.keys(rest).length ? JSON.stringify(rest) : "" };
     for (const name of [...CONFIG_FIELDS, "settings"]) {
       take(name, asText(stated[name]), "config.json") || take(name, asText(config[name]), THE_FILE) || (!(name in config) && take(name, asText(before[name]), "the version before")) || take(name, "", "");
     }
-    if (field.task && stated.task) take("task", stated.task, "config.json");
+    if (field.task && stated.task) take("task", stated.task, statedBy);
   }
 
   function asText(value) {
@@ -420,6 +445,7 @@
       if (part.tagName === "OPTION") part.disabled = !isFor;
     }
     field.long_texts.options[0].textContent = present === "entities" ? "are read in windows that overlap" : "are cut";
+    field.function.options[0].textContent = FUNCTIONS[present] || "as the files state, or softmax";
     for (const name of ["box_layout", "resize"]) {
       const isAsked = isSuggested() && suggested.missing.includes(name);
       field[name].options[0].textContent = isAsked ? "choose…" : "as the files state";
@@ -499,6 +525,25 @@
     return found.every(Boolean) ? found.map(([, label, expression]) => ({ [label]: expression })) : null;
   }
 
+  // Values by the names of columns: numbers, texts, or null; null if a line is malformed. Texts need no quotes.
+  function defaults() {
+    const found = {};
+    for (const line of lines(field.defaults)) {
+      const [, name, value] = /^(.+?)\s*=\s*(.+)$/.exec(line) || [];
+      if (!name || name in found) return null;
+      found[name] = valueOf(value);
+    }
+    return found;
+  }
+
+  function valueOf(text) {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return text;
+    }
+  }
+
   // The other fields of the task configuration; null if that is no JSON object.
   function readSettings() {
     if (NUMBERS.includes(task()) || !field.settings.value.trim()) return {};
@@ -516,7 +561,7 @@
     if (task() === "tensor") return {};
     if (task() === "classification") return labels.length ? { labels, scores: field.scores.value } : {};
     const config = readSettings();
-    if (labels.length && !isStated("labels")) config.labels = labels;
+    if (labels.length && !isStated("labels") && !UNLABELLED.includes(task())) config.labels = labels;
     for (const name of ["function", "box_layout", "resize", "width", "height"]) {
       const control = field[name];
       if (!control.value || isStated(name) || control.closest("[hidden]")) continue;
@@ -524,6 +569,14 @@
     }
     if (["text-classification", "entities"].includes(task()) && field.long_texts.value) config.long_texts = field.long_texts.value;
     if (task() === "entities" && patterns().length) config.patterns = patterns();
+    if (TABLES.includes(task())) {
+      if (lines(field.columns).length) config.columns = lines(field.columns);
+      if (lines(field.defaults).length) config.defaults = defaults();
+    }
+    if (task() === "recommendation") {
+      if (field.item_ids.value) config.item_ids = field.item_ids.value;
+      if (field.fallback_user.value) config.fallback_user = field.fallback_user.value;
+    }
     return config;
   }
 
@@ -560,9 +613,10 @@
       return [field.settings, 'Write a JSON object, such as {"max_tokens": 256}.'];
     }
     if (PICTURES.includes(task())) return missingOfPictures();
-    const isText = task() && !NUMBERS.includes(task());
+    if (TABLES.includes(task()) && defaults() === null) return [field.defaults, "Write each default as column = value, one per line."];
+    const isText = ["text-classification", "entities"].includes(task());
     const mayLackLabels = field.zipmap.checked || (isText && (stated.labels || isArchive(items[0].file)));
-    if (task() && task() !== "tensor" && !field.labels.value.trim() && !mayLackLabels) {
+    if (task() && !UNLABELLED.includes(task()) && !field.labels.value.trim() && !mayLackLabels) {
       return [field.labels, isText && chosen.some((one) => one.name === "config.json") ? "Enter the labels: config.json does not name them." : isText ? "Enter the labels, or choose the model’s config.json, too." : "Enter the class labels."];
     }
     if (task() === "entities" && patterns() === null) return [field.patterns, "Write each pattern as LABEL = expression, one per line."];
@@ -771,10 +825,10 @@
   // Which field the server refused, and why.
   function wrongField({ code, detail, errors }) {
     if (code === "task_takes_no_files") return { control: where() === "new" ? field.task : field.model, message: detail };
-    const [, name, place] = /^#\/task_config\/(\w+)(?:\[(\d+)\])?$/.exec(errors?.[0]?.pointer || "") || [];
+    const [, name, place] = /^#\/task_config\/([\w.]+)(?:\[(\d+)\])?$/.exec(errors?.[0]?.pointer || "") || [];
     if (!name) return null;
     const why = errors[0].detail;
-    if (name === "files" || (name === "tokenizer" && !readSettings()?.tokenizer)) return { control: chooser, message: why };
+    if (name === "files" || IDS.includes(name) || (name === "tokenizer" && !readSettings()?.tokenizer)) return { control: chooser, message: why };
     if (CONFIG_FIELDS.includes(name) && !field[name].closest("[hidden]")) {
       return { control: field[name], message: place ? `Line ${Number(place) + 1}: ${why}` : why };
     }

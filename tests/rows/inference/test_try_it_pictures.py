@@ -268,7 +268,7 @@ class TestInABrowser:
         self.drop(page, animated(), "a.gif", "image/gif")
         self.send(page)
 
-        assert page.inner_text(".rh-picture-note") == "The picture has 2 frames; the model read the first."
+        assert page.inner_text(".rh-note") == "The picture has 2 frames; the model read the first."
         page.wait_for_function("document.querySelector('.rh-frame canvas').width === 64")
         pixel = (
             "[...document.querySelector('.rh-frame canvas').getContext('2d').getImageData(9, 9, 1, 1).data]"

@@ -120,7 +120,7 @@ def test_pictures_share_runs_until_they_are_too_large_together(tmp_path, monkeyp
     assert check(version).facts["done"] == 90
     assert asked == [64, 26]
     asked.clear()
-    monkeypatch.setattr(golden, "_ITEM_CHARACTERS", 3 * len(in_base64(RED)) + 10)
+    monkeypatch.setattr(golden, "_ITEM_BYTES", 3 * (len(in_base64(RED)) + 100))
     assert check(again(version)).facts["done"] == 90
     assert max(asked) == 3 and len(asked) == 30
 

@@ -35,7 +35,7 @@ def test_texts_come_from_the_golden_set(client, operator):
 
     page = client.get(url(version)).text
 
-    assert page.count("data-text>") == 5 and "text 4" in page and "text 5" not in page
+    assert page.count("data-item>") == 5 and "text 4" in page and "text 5" not in page
     assert EVIL not in page
     assert all(reverse("try-version", args=[one.pk]) in page for one in version.model.versions.all())
 

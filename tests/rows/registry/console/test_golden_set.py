@@ -5,7 +5,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from registry.console import golden_set
-from registry.intake.examples.models import GoldenSet
+from registry.intake.examples.models import GoldenSet, Metric
 from tests.support.factories import a_golden_result, a_golden_set, a_live_model, a_model, a_version
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +94,17 @@ class TestTasks:
         assert 'value="span_f1"' in page and 'value="accuracy"' not in page
         assert "&quot;start&quot;: 0" in page
         assert 'value="span_f1"' not in client.get(page_of(a_model())).text
+        ranking = client.get(page_of(a_model(task="ranking"))).text
+        assert [metric for metric in Metric.values if f'value="{metric}"' in ranking] == [
+            "ndcg", "auc", "log_loss",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("metric", "title"),
+        [("log_loss", "Log loss"), ("ndcg", "NDCG"), ("map50", "mAP 50"), ("span_f1", "Span F1")],
+    )
+    def test_a_metric_has_a_title(self, metric, title):
+        assert GoldenSet(metric=metric).metric_title == title
 
     def test_a_set_is_put_for_a_version(self, client, operator):
         model = a_model()

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 from django.urls import reverse
 from onnx import TensorProto, helper
@@ -15,6 +16,7 @@ from registry.intake.models import Upload
 from tests.support.factories import a_model
 from tests.support.model_files import head_of, put_outside
 from tests.support.processes import ROOT
+from tests.support.scored_models import ID_FILES, write_ranker, write_recommender, write_rent, write_table
 from tests.support.tokenizers_of_tests import a_tokenizer
 from tests.support.yolo_models import LABELS, METADATA, SIDE, yolo_export
 from tests.support.zipmap_models import a_classifier
@@ -123,7 +125,8 @@ def test_weights_that_do_not_fit_are_replaced_and_the_model_stays(page, pair, tm
         (["weights.bin"], "not an ONNX file"),
         (["a.bin", "b.bin"], "Choose the model too"),
         (["a.onnx", "b.onnx"], "one model"),
-        (["a.zip", "b.bin"], "alone"),
+        (["a.zip", "b.bin"], "A zip contains the model"),
+        (["a.npz", "users.txt"], "An .npz of embeddings holds the ids"),
         ([*(f"{number}.bin" for number in range(8)), "a.onnx"], "one zip"),
     ],
 )
@@ -330,6 +333,115 @@ class TestTexts:
         assert page.input_value("#rh-labels") == "bad\ngood"
         assert page.inner_text("[data-from=labels]") == "from the version before"
         assert json.loads(page.input_value("#rh-settings")) == {"top_k": 1, "max_tokens": 64}
+
+
+class TestScores:
+    """Models that recommend, and those that read named columns."""
+
+    @pytest.fixture
+    def begin(self, page):
+        def begin(*files, task=""):
+            page.get_by_text("the first version of a new Model").click()
+            page.fill("#rh-slug", "shop")
+            page.set_input_files("#rh-file", files)
+            if task:
+                page.select_option("#rh-task", task)
+
+        return begin
+
+    @pytest.fixture
+    def create(self, page):
+        def create():
+            page.locator("#rh-upload-form [type=submit]").click()
+            page.wait_for_url(VERSION_PAGE)
+            return Version.objects.select_related("model").get()
+
+        return create
+
+    @pytest.fixture
+    def beside(self, tmp_path):
+        """A model that recommends, with its ids."""
+        for name, content in ID_FILES.items():
+            (tmp_path / name).write_bytes(content)
+        return [write_recommender(tmp_path / "model.onnx"), *(tmp_path / name for name in ID_FILES)]
+
+    def test_embeddings_become_a_model(self, page, begin, create, tmp_path):
+        file = tmp_path / "factors.npz"
+        np.savez(file, users=np.eye(3, dtype=np.float32), items=np.ones((4, 3), np.float32), user_ids=["a", "b", "c"],
+                 item_ids=[10, 20, 30, 40])  # fmt: skip
+        begin(file)
+
+        page.wait_for_selector("text=Chosen by the file.")
+        assert page.input_value("#rh-task") == "recommendation"
+        assert page.locator("#rh-labels, #rh-columns").locator("visible=true").count() == 0
+        page.fill("#rh-fallback", "b")
+        version = create()
+
+        assert version.model.task == "recommendation"
+        assert version.task_config == {"item_ids": "numbers", "fallback_user": "b"}
+        assert sorted(version.task_files) == ["items.txt", "users.txt"]
+
+    def test_ids_beside_a_model_name_its_task(self, page, begin, create, beside):
+        begin(*beside)
+
+        page.wait_for_selector("text=Chosen by users.txt and items.txt.")
+        assert page.inner_text("[data-beside]") == "With users.txt, items.txt."
+        page.select_option("#rh-item-ids", "texts")
+        version = create()
+
+        assert (version.model.task, version.task_config) == ("recommendation", {"item_ids": "texts"})
+        assert sorted(version.task_files) == ["items.txt", "users.txt"]
+
+    def test_ids_that_are_missing_are_asked_for_and_added(self, page, begin, beside):
+        begin(*beside[:2], task="recommendation")
+        assert page.inner_text("[data-beside]").endswith(
+            "Add items.txt: an id in each line, in the order of the model’s rows."
+        )
+        page.locator("#rh-upload-form [type=submit]").click()
+        page.wait_for_selector("[role=alert]:visible")
+        assert "Send items.txt with the model" in page.locator("[role=alert]:visible").inner_text()
+
+        page.set_input_files("#rh-file", beside[2:])  # which goes on by itself
+
+        page.wait_for_url(VERSION_PAGE)
+        assert sorted(Version.objects.get().task_files) == ["items.txt", "users.txt"]
+
+    def test_a_table_has_columns_defaults_and_labels(self, page, begin, create, tmp_path):
+        begin(write_table(tmp_path / "table.onnx"), task="tabular-classification")
+        page.fill("#rh-columns", "age\nchildren\n")
+        page.fill("#rh-defaults", "children 0")
+        page.fill("#rh-labels", "no\nyes")
+        page.locator("#rh-upload-form [type=submit]").click()
+        assert "column = value" in page.locator("[role=alert]:visible").inner_text()
+        page.fill("#rh-defaults", "children = 0\nage = null")
+        version = create()
+
+        assert version.task_config == {
+            "columns": ["age", "children"], "defaults": {"children": 0, "age": None}, "labels": ["no", "yes"],
+        }  # fmt: skip
+
+        page.goto(f"{page.url.split('/admin/')[0]}{reverse('admin:registry_upload_add')}?model=shop")
+        page.wait_for_function("document.getElementById('rh-columns').value")
+        assert (
+            page.input_value("#rh-defaults") == "age = null\nchildren = 0"
+            or page.input_value("#rh-defaults") == "children = 0\nage = null"
+        )
+        assert page.inner_text("[data-from=columns]") == "from the version before"
+
+    @pytest.mark.parametrize(
+        ("task", "write", "function"),
+        [("ranking", write_ranker, "softmax"), ("tabular-regression", write_rent, "")],
+    )
+    def test_without_labels(self, page, begin, create, tmp_path, task, write, function):
+        begin(write(tmp_path / "model.onnx"), task=task)
+        page.fill("#rh-columns", "one\nother")
+        if function:
+            assert page.inner_text("#rh-function option:checked") == "sigmoid"
+            page.select_option("#rh-function", function)
+        assert not page.is_visible("#rh-labels")
+        stated = {"function": function} if function else {}
+
+        assert create().task_config == {"columns": ["one", "other"], **stated}
 
 
 class TestPictures:

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from inference.checks import average_precision
-from inference.checks.average_precision import THRESHOLDS, TooManyBoxes
+from inference.checks.average_precision import THRESHOLDS
+from inference.checks.errors import NotMeasurable
 from inference.checks.metrics import MAX_WRONG, TALLIES
 from inference.pipelines.picture_rows import GoldenBox
 from tests.support.plain_average_precision import plain_mean_precision
@@ -110,5 +111,5 @@ def test_wrong_pictures_are_bounded():
 def test_more_boxes_than_can_be_held(monkeypatch):
     monkeypatch.setattr(average_precision, "MAX_FOUND", 3)
 
-    with pytest.raises(TooManyBoxes):
+    with pytest.raises(NotMeasurable):
         tallied("map50", [([CAR], [found(CAR)] * 2)] * 2)

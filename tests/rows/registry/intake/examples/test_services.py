@@ -348,6 +348,10 @@ class TestTexts:
             ("text-classification", "span_f1"),
             ("text-classification", "error"),
             ("tensor", "span_f1"),
+            ("tensor", "auc"),
+            ("recommendation", "auc"),
+            ("ranking", "accuracy"),
+            ("tabular-regression", "log_loss"),
         ],
     )
     def test_a_metric_that_does_not_fit_the_task_is_refused(self, task, metric):
