@@ -38,6 +38,7 @@ def registered_tasks() -> dict[str, TaskKind]:
             check_row=partial(_check_row, kind.golden.check) if kind.golden.check is not None else None,
             golden_row=kind.golden.example,
             has_pictures=kind.golden.has_pictures,
+            serving=kind.serving,
             choices=kind.choices,
         )
         for name, kind in TASKS.items()

@@ -49,7 +49,7 @@ class QueueLimits:
 
     slots: int = 1
     max_batch_bytes: int = 64 << 20
-    max_request_rows: int = 1024
+    max_request_rows: int = 256
     max_waiting_rows: int = 1024
     max_waiting_bytes: int = 256 << 20
     ceilings: tuple[float, float, float] = (1.0, 0.5, 0.25)

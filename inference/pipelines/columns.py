@@ -20,7 +20,10 @@ MAX_COLUMNS, LONGEST_NAME = 10_000, 200
 MAX_VALUES = 2_000_000  # of a request: a user's features stand in the row of each candidate
 _BYTES_OF_A_VALUE = 40  # in lists of rows and of columns, and in tensors
 _LISTED = 12  # columns that a message names
+_SHOWN = 40  # characters of a value
+_KINDS = {"f": "a number", "O": "a text", "b": "true or false"}
 Row = Mapping[str, Any] | Sequence[Any]
+Place = Callable[[int], str]
 
 
 class ColumnFields:
@@ -55,7 +58,6 @@ class Columns:
         self.specs = _columns_of(first, said.names) if self._is_table else tuple(map(_column, self.inputs))
         self.names = [spec.name for spec in self.specs]
         self.defaults, self._known = said.defaults, frozenset(self.names)
-        self._signature = Signature(self.specs, ())
         if said.names and not self._is_table:
             raise BadTaskConfig(
                 f"The inputs of this model are its columns: {_listed(self.names)}. Leave `columns` out.",
@@ -87,70 +89,128 @@ class Columns:
         inputs = tuple(replace(spec, optional=spec.name in self.defaults) for spec in self.specs)
         return Signature(inputs, outputs, may_lack=frozenset(self.defaults))
 
-    def encode(self, rows: Sequence[Row], place: Callable[[int], str]) -> Tensors:
+    def encode(self, rows: Sequence[Row], place: Place) -> Tensors:
         """The model's inputs for these rows. `place`: where a row is in the request, which InvalidItem names."""
         self.check_count(len(rows))
-        values = []
+        return self._inputs(
+            [(range(len(self.specs)), self._read(rows, range(len(self.specs)), place))], len(rows)
+        )
+
+    def encode_beside(self, first: Row, rows: Sequence[Row], first_place: str, place: Place) -> Tensors:
+        """Likewise for rows that share their first columns: as objects, those that are named; as lists, the first ones."""
+        self.check_count(len(rows))
+        if isinstance(first, dict):
+            shared = [at for at, name in enumerate(self.names) if name in first]
+        else:
+            shared = list(range(min(len(first), len(self.specs)) if isinstance(first, list) else 0))
+        others = sorted(set(range(len(self.specs))) - set(shared))
+        parts = [
+            (shared, self._read([first], shared, lambda _: first_place)),
+            (others, self._read(rows, others, place)),
+        ]
+        return self._inputs(parts, len(rows))
+
+    def _inputs(self, parts: Sequence[tuple[Sequence[int], list[Array]]], rows: int) -> Tensors:
+        """Columns, by their places, as the model's inputs; those of one row are repeated."""
+        if self._is_table:
+            table = np.empty((rows, len(self.specs)), self.inputs[0].dtype)
+            for places, columns in parts:
+                for array in columns:
+                    table[:, places] = array
+            return {self.inputs[0].name: table}
+        tensors = {}
+        for places, columns in parts:
+            for at, array in zip(places, columns, strict=True):
+                spec = self.inputs[at]
+                column = array.reshape(-1, 1) if spec.shape[1:] == (1,) else array
+                tensors[spec.name] = column if len(column) == rows else np.repeat(column, rows, axis=0)
+        return tensors
+
+    def _read(self, rows: Sequence[Row], places: Sequence[int], place: Place) -> list[Array]:
+        """The columns at these places: one array for each, or one of all if they are a table."""
+        names = [self.names[at] for at in places]
+        known, values = frozenset(names), []
         for number, row in enumerate(rows):
             try:
-                values.append(self._values(row))
+                values.append(self._values(row, names, known))
             except _UnfitRow as unfit:
                 raise InvalidItem(f"`{place(number)}` {unfit}", field=place(number)) from None
-        by_name = dict(zip(self.names, map(list, zip(*values, strict=True)), strict=True))
+        if not names:
+            return []
         try:
-            tensors = prepare(self._signature, by_name, allow_non_finite=self.takes_missing)
-        except InvalidInput as error:
-            raise self._of_a_row(values, place, error) from None
-        self._check_finite(tensors, place)
-        if self._is_table:
-            return {self.inputs[0].name: np.stack([tensors[name] for name in self.names], axis=1)}
-        return {
-            spec.name: tensors[spec.name].reshape(-1, 1) if spec.shape[1:] == (1,) else tensors[spec.name]
-            for spec in self.inputs
-        }
+            arrays = self._arrays(values, places)
+        except InvalidInput:
+            raise self._unfit(values, places, place) from None
+        for array in arrays:
+            if array.dtype.kind == "f" and np.isinf(array).any():
+                where = place(int(np.argwhere(np.isinf(array))[0][0]))
+                raise InvalidItem(f"`{where}` has an infinite number.", field=where)
+        return arrays
 
-    def _values(self, row: Any) -> list[Any]:
-        """The values of a row, in the order of the columns. Raises _UnfitRow."""
+    def _arrays(self, values: Sequence[Sequence[Any]], places: Sequence[int]) -> list[Array]:
+        """Raises InvalidInput."""
+        if self._is_table:
+            spec = TensorSpec("values", self.inputs[0].datatype, (None, len(places)))
+            return [self._array(spec, list(values))]
+        columns = zip(*values, strict=True)
+        return [self._array(self.specs[at], list(column)) for at, column in zip(places, columns, strict=True)]
+
+    def _array(self, spec: TensorSpec, values: list[Any]) -> Array:
+        tensors = prepare(Signature((spec,), ()), {spec.name: values}, allow_non_finite=self.takes_missing)
+        return tensors[spec.name]
+
+    def _values(self, row: Any, names: Sequence[str], known: frozenset[str]) -> list[Any]:
+        """The values of a row, in the order of these columns. Raises _UnfitRow."""
         if isinstance(row, dict):
             if not self._are_named:
-                raise _UnfitRow(f"must be a list of {len(self.specs):,} values: the columns have no names.")
-            if unknown := row.keys() - self._known:
-                name = str(min(unknown, key=str))[:80]
-                near = nearest(name, self.names)
-                advice = f"did you mean {near!r}?" if near else f"the columns are {_listed(self.names)}."
-                raise _UnfitRow(f"has {name!r}, which is no column; {advice}")
-            row = map(row.get, self.names)
+                raise _UnfitRow(f"must be a list of {len(names):,} values: the columns have no names.")
+            if unknown := row.keys() - known:
+                raise self._unknown(str(min(unknown, key=str))[:80])
+            row = map(row.get, names)
         elif not isinstance(row, list):
             raise _UnfitRow("must be an object with a value for each column, or a list of them.")
-        elif len(row) != len(self.specs):
-            raise _UnfitRow(f"has {len(row):,} values; the model has {len(self.specs):,} columns.")
+        elif len(row) != len(names):
+            raise _UnfitRow(f"has {len(row):,} values instead of {len(names):,}.")
         return [
             self._default(name) if value is None or value != value else value  # NaN is not equal to itself
-            for name, value in zip(self.names, row, strict=True)
+            for name, value in zip(names, row, strict=True)
         ]
+
+    def _unknown(self, name: str) -> _UnfitRow:
+        if name in self._known:
+            return _UnfitRow(f"has {name!r}, which the user has, too.")
+        near = nearest(name, self.names)
+        advice = f"did you mean {near!r}?" if near else f"the columns are {_listed(self.names)}."
+        return _UnfitRow(f"has {name!r}, which is no column; {advice}")
 
     def _default(self, name: str) -> Any:
         if name not in self.defaults:
             raise _UnfitRow(f"has no {name[:80]!r}, and the version has no default for it.")
         return self.defaults[name]
 
-    def _of_a_row(
-        self, rows: Sequence[Sequence[Any]], place: Callable[[int], str], error: InvalidInput
-    ) -> InvalidItem:
-        """The error of the first row that does not fit alone, or of all together."""
-        for number, values in enumerate(rows):
-            alone = {name: [value] for name, value in zip(self.names, values, strict=True)}
-            try:
-                prepare(self._signature, alone, allow_non_finite=self.takes_missing)
-            except InvalidInput as found:
-                return InvalidItem(f"`{place(number)}` does not fit: {found}", field=place(number))
-        return InvalidItem(str(error))
+    def _unfit(self, values: Sequence[Sequence[Any]], places: Sequence[int], place: Place) -> InvalidItem:
+        """The error of the first column that does not fit, and of its first value that does not."""
+        for at, column in zip(places, zip(*values, strict=True), strict=True):
+            spec, low, high = self.specs[at], 0, len(column)
+            if self._fits(spec, column):
+                continue
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if self._fits(spec, column[low:middle]) else (low, middle)
+            kind = "a list" if len(spec.shape) > 1 else _KINDS.get(spec.dtype.kind, "a whole number")
+            return InvalidItem(
+                f"`{place(low)}` has {_short(column[low])} in the column {spec.name[:80]!r},"
+                f" which takes {kind} ({spec.datatype}).",
+                field=place(low),
+            )
+        return InvalidItem("The rows have lists of different lengths in one column.", field=place(0))
 
-    def _check_finite(self, tensors: Tensors, place: Callable[[int], str]) -> None:
-        for name, tensor in tensors.items():
-            if tensor.dtype.kind == "f" and np.isinf(tensor).any():
-                where = place(int(np.argwhere(np.isinf(tensor))[0][0]))
-                raise InvalidItem(f"`{where}` has an infinite number in {name[:80]!r}.", field=where)
+    def _fits(self, spec: TensorSpec, values: Sequence[Any]) -> bool:
+        try:
+            self._array(spec, list(values))
+        except InvalidInput:
+            return False
+        return True
 
     def example(self, sample: Sample) -> Row:
         """A row on which the model has run, or one of zeros and short texts."""
@@ -181,7 +241,13 @@ class Columns:
 
 
 def rows_of_tensors(tensors: Mapping[str, Array]) -> list[dict[str, Any]]:
-    """Columns as rows."""
+    """Columns as rows. Raises InvalidItem if one is longer than another."""
+    lengths = {name: len(tensor) for name, tensor in tensors.items()}
+    if len(set(lengths.values())) > 1:
+        short, long = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
+        raise InvalidItem(
+            f"The column {short[:80]!r} has {lengths[short]:,} rows, and {long[:80]!r} has {lengths[long]:,}."
+        )
     lists = {name: tensor.tolist() for name, tensor in tensors.items()}
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
@@ -197,6 +263,10 @@ def _columns_of(table: TensorSpec, names: Sequence[str]) -> tuple[TensorSpec, ..
     width = _width(table)
     if names and width is not None and width != len(names):
         raise BadTaskConfig(f"There are {len(names):,} names for {width:,} columns.", field="columns")
+    if not names and (width or 0) > MAX_COLUMNS:
+        raise BadTaskConfig(
+            f"The input has {width:,} columns; a table may have {MAX_COLUMNS:,}.", field="columns"
+        )
     listed = names or [str(number) for number in range(width or 0)]
     return tuple(TensorSpec(name, table.datatype, (None,)) for name in listed)
 
@@ -211,6 +281,11 @@ def _plain(values: Array) -> list[Any]:
     filled = np.full_like(values, 0.5) if values.dtype.kind == "f" and not values.any() else values
     listed: list[Any] = filled.tolist()
     return listed
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return f"{text[:_SHOWN]}…" if len(text) > _SHOWN else text
 
 
 def _listed(names: Sequence[str]) -> str:

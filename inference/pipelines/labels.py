@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from inference.pipelines.errors import BadTaskConfig, InvalidItem, UnusableOutput
-from inference.pipelines.pipeline import Fields, RowOutputs
+from inference.pipelines.errors import BadTaskConfig, UnusableOutput
+from inference.pipelines.pipeline import Fields, RowOutputs, read_top_k
 from inference.pipelines.scores import ScoreFunction, Scores, best
 from inference.tensors.arrays import Array
 from inference.tensors.signature import Signature, TensorSpec
@@ -55,10 +55,7 @@ class LabelOutput:
 
     def read_top_k(self, body: Mapping[str, Any]) -> int:
         """How many labels the request wants."""
-        top_k = body.get("top_k", self._top_k)
-        if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1:
-            raise InvalidItem("`top_k` must be a whole number, 1 or more.", field="top_k")
-        return min(top_k, len(self.labels))
+        return min(read_top_k(body, self._top_k) or self._top_k, len(self.labels))
 
     def scores(self, rows: Sequence[RowOutputs]) -> Scores:
         """The scores of each row, in the order of the labels."""

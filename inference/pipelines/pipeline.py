@@ -27,6 +27,8 @@ Config = Mapping[str, Any]
 C = TypeVar("C")
 
 
+MAX_JSON = 8 << 20  # in the texts of a tensor: as much as a body of JSON may have
+
 _UNKNOWN = Signature((), ())
 
 
@@ -100,6 +102,9 @@ class Pipeline(ABC):
     choices: ClassVar[
         Mapping[str, Mapping[str, FieldChoice]]
     ] = {}  # of those with few values: each value in words
+    serving: ClassVar[
+        Mapping[str, Any]
+    ] = {}  # serving settings of its versions that differ from the usual ones
     golden: ClassVar[GoldenRows] = TENSOR_ROWS  # what rows of its golden sets look like
     labels: Sequence[str] = ()  # of a classification, in the order of its scores
     model_outputs: Sequence[str] | None = None  # those that answers are made of, the scores first; None: all
@@ -162,9 +167,13 @@ class RowGroup:
 
     tensors: Tensors  # small enough to be sent around
     places: Sequence[int]  # which rows of the request they are
+    is_whole: bool = False  # they must share one run, because they belong to one item
 
     def split(self, most: int) -> Iterator["RowGroup"]:
         """Groups of at most `most` rows."""
+        if self.is_whole:
+            yield self
+            return
         for start in range(0, len(self.places), most):
             part = slice(start, start + most)
             yield RowGroup({name: rows[part] for name, rows in self.tensors.items()}, self.places[part])
@@ -186,9 +195,8 @@ class ItemPipeline(Pipeline, Generic[C]):
 
     one: ClassVar[str]  # the field of a request with one item
     several: ClassVar[str]  # the field of a request with a list of items
-    beside: ClassVar[
-        tuple[str, ...]
-    ] = ()  # fields beside an item that belong to it; in lists, where there are several items
+    # Fields that belong to an item; each is a list with one entry for each item, where there are several.
+    companions: ClassVar[tuple[str, ...]] = ()
     most_items: int  # of a request
     most_item_bytes: int = 0  # of one that is fetched from its URL
     options: ClassVar[Mapping[str, type]] = {}  # the other fields, and what their values are
@@ -202,9 +210,7 @@ class ItemPipeline(Pipeline, Generic[C]):
     row_bytes: int = 0  # of an encoded row, where that may be more than the item's own bytes
     run_bytes: int = 0  # of the model's inputs for such a row, if they are large
     output_bytes: int = 0  # of its outputs for such a row, if they are large: those of all rows are kept
-    runs_whole: ClassVar[bool] = (
-        False  # rows of a request share a run, even if no proof says that those of several may
-    )
+    row_values: int = 0  # how many values a row has, where reading each takes time
     takes_missing: bool = False  # NaN in an item sent as tensors is a missing value
     is_slow_to_decode: bool = False  # decode may take more than a millisecond, whatever the request is
 
@@ -263,10 +269,10 @@ class ItemPipeline(Pipeline, Generic[C]):
         """
 
     @classmethod
-    def together(cls, bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def joined_body(cls, bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """The body of a request with the items of these, each of which has one."""
-        beside = {name: [body.get(name, []) for body in bodies] for name in cls.beside}
-        return {cls.several: [body.get(cls.one) for body in bodies], **beside}
+        companions = {name: [body.get(name, []) for body in bodies] for name in cls.companions}
+        return {cls.several: [body.get(cls.one) for body in bodies], **companions}
 
     @classmethod
     def row_of(cls, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -426,6 +432,31 @@ class Fields:
         """No other field may be left: a misspelled one would have no effect."""
         for name in self._left:
             raise BadTaskConfig("This task has no such field.", field=str(name)[:80])
+
+
+def read_top_k(body: Mapping[str, Any], usual: int | None, *, most: int | None = None) -> int | None:
+    """How many of an answer's best the request wants; None for all."""
+    top_k = body.get("top_k", usual)
+    if top_k is None and "top_k" not in body:
+        return None
+    if not isinstance(top_k, int) or isinstance(top_k, bool) or not 1 <= top_k <= (most or top_k):
+        limits = f"from 1 to {most:,}" if most is not None else "1 or more"
+        raise InvalidItem(f"`top_k` must be a whole number, {limits}.", field="top_k")
+    return top_k
+
+
+def read_json(texts: Array, field: str) -> list[Any]:
+    """What the texts of a tensor are as JSON; None for one that is empty or not there."""
+    listed = texts.tolist()
+    if sum(len(text or "") for text in listed) > MAX_JSON:
+        raise TooManyItems(f"`{field}` may have at most {MAX_JSON >> 20} MiB of JSON.", field=field)
+    found = []
+    for number, text in enumerate(listed):
+        try:
+            found.append(orjson.loads(text) if text else None)
+        except orjson.JSONDecodeError:
+            raise InvalidItem(f"`{field}[{number}]` must be JSON.", field=f"{field}[{number}]") from None
+    return found
 
 
 def item_list(body: Mapping[str, Any], one: str, several: str, *, most: int) -> list[Any]:

@@ -1,6 +1,6 @@
 """Candidates for a user, best first, from a model that scores rows of a user's and a candidate's features."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from inference.pipelines.columns import ColumnFields, Columns, Row
+from inference.pipelines.columns import ColumnFields, Columns
 from inference.pipelines.errors import BadTaskConfig, InvalidItem, TooManyItems, UnusableOutput
 from inference.pipelines.labels import shown
 from inference.pipelines.pipeline import (
@@ -20,6 +20,8 @@ from inference.pipelines.pipeline import (
     RowGroup,
     RowOutputs,
     item_list,
+    read_json,
+    read_top_k,
 )
 from inference.pipelines.scored_rows import CANDIDATE_ROWS
 from inference.pipelines.scores import ScoreFunction, Scores
@@ -49,21 +51,22 @@ class Ranking(ItemPipeline[CandidatesAsked]):
     task = "ranking"
     title = "candidates for a user, best first"
     golden = CANDIDATE_ROWS
-    one, several, beside = "user", "users", ("candidates",)
+    one, several, companions = "user", "users", ("candidates",)
     options = {"candidates": list, "top_k": int}
     most_items = MAX_USERS
-    runs_whole = True
+    # The candidates of a user share one run, so that many are asked about at once.
+    serving = {"max_batch_rows": 1_024, "max_queue_rows": 4_096}
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         said = _RankingFields(config)
         self._columns = Columns(said.columns, signature)
-        self._output, self._function, self._top_k = (
-            _find_score(signature, said.output),
-            said.function,
-            said.top_k,
-        )
+        self._output = _find_score(signature, said.output)
+        self._function, self._top_k = said.function, said.top_k
+        if self._output.shape[1:] == (_BOTH_CLASSES,):
+            self._check_function()
         self.model_outputs = (self._output.name,)
         self.takes_missing, self.row_bytes = self._columns.takes_missing, self._columns.row_bytes
+        self.row_values = len(self._columns.specs)
         super().__init__(config, files, signature)
 
     @classmethod
@@ -106,25 +109,18 @@ class Ranking(ItemPipeline[CandidatesAsked]):
         users = item_list(body, "user", "users", most=self.most_items)
         lists = _lists_of_candidates(body, len(users))
         self._columns.check_count(sum(map(len, lists)))
-        places = [(user, at) for user, candidates in enumerate(lists) for at in range(len(candidates))]
-
-        def place(row: int) -> str:
-            return f"candidates[{places[row]['users' not in body]}]"
-
-        rows = [
-            _joined(users[user], lists[user][at], partial(place, row))
-            for row, (user, at) in enumerate(places)
-        ]
-        tensors = self._columns.encode(rows, place)
-        asked = CandidatesAsked([len(candidates) for candidates in lists], self._read_top_k(body))
-        return Encoded([RowGroup(tensors, range(len(rows)))], asked)
-
-    def _read_top_k(self, body: Mapping[str, Any]) -> int | None:
-        """None: all candidates."""
-        top_k = body.get("top_k", self._top_k)
-        if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
-            raise InvalidItem("`top_k` must be a whole number, 1 or more.", field="top_k")
-        return top_k
+        top_k = read_top_k(body, self._top_k)
+        groups, first = [], 0
+        for number, (user, candidates) in enumerate(zip(users, lists, strict=True)):
+            if "users" in body:
+                tensors = self._columns.encode_beside(
+                    user, candidates, f"users[{number}]", partial(_place_of_user, number)
+                )
+            else:
+                tensors = self._columns.encode_beside(user, candidates, "user", _place_of_candidate)
+            groups.append(RowGroup(tensors, range(first, first + len(candidates)), is_whole=True))
+            first += len(candidates)
+        return Encoded(groups, CandidatesAsked([len(candidates) for candidates in lists], top_k))
 
     def prepare(self, tensors: Tensors) -> Tensors:
         return tensors
@@ -144,17 +140,24 @@ class Ranking(ItemPipeline[CandidatesAsked]):
             if output is None or output.dtype.kind != "f" or not 1 <= output.size <= _BOTH_CLASSES:
                 raise UnusableOutput(f"The model did not give a score in its output {self._output.name!r}.")
             outputs.append(output.ravel())
+        if len({output.size for output in outputs}) > 1:
+            raise UnusableOutput
+        if outputs[0].size == _BOTH_CLASSES:
+            self._check_function()
         return self._function(np.stack(outputs))[:, -1]
+
+    def _check_function(self) -> None:
+        """Two scores are those of both classes: the sigmoid of one of them means nothing."""
+        if self._function is ScoreFunction.SIGMOID:
+            raise BadTaskConfig(
+                "The model gives two scores for each row. Say whether they are probabilities (`none`) or need `softmax`.",
+                field="function",
+            )
 
     def body_of(self, tensors: Tensors) -> dict[str, Any]:
         return {
-            "users": [
-                _parsed(text, f"users[{number}]") for number, text in enumerate(tensors["user"].tolist())
-            ],
-            "candidates": [
-                _parsed(text, f"candidates[{number}]")
-                for number, text in enumerate(tensors["candidates"].tolist())
-            ],
+            "users": read_json(tensors["user"], "users"),
+            "candidates": read_json(tensors["candidates"], "candidates"),
         }
 
     def tensors_of(self, answers: Sequence[RankedCandidates]) -> Tensors:
@@ -182,7 +185,7 @@ def _find_score(signature: Signature, name: str) -> TensorSpec:
         spec
         for spec in signature.outputs
         if spec.datatype in {"FP16", "FP32", "FP64"}
-        and len(spec.shape) in {1, 2}
+        and (spec.any_rank or len(spec.shape) in {1, 2})
         and all(size in {None, 1, _BOTH_CLASSES} for size in spec.shape[1:])
         and name in {"", spec.name}
     ]
@@ -208,24 +211,15 @@ def _lists_of_candidates(body: Mapping[str, Any], users: int) -> list[list[Any]]
     return lists
 
 
-def _joined(user: Any, candidate: Any, place: Callable[[], str]) -> Row:
-    """A user's and a candidate's features as a row: objects by name, or lists one after the other."""
-    if isinstance(user, list) and isinstance(candidate, list):
-        return [*user, *candidate]
-    if not isinstance(user, dict) or not isinstance(candidate, dict):
-        raise InvalidItem(f"The user and `{place()}` must both be objects, or both lists.", field=place())
-    if both := user.keys() & candidate.keys():
-        raise InvalidItem(f"The user and `{place()}` both have {min(both)[:80]!r}.", field=place())
-    return {**user, **candidate}
+def _place_of_user(number: int, _candidate: int) -> str:
+    """All candidates of a user are one item."""
+    return f"candidates[{number}]"
+
+
+def _place_of_candidate(candidate: int) -> str:
+    return f"candidates[{candidate}]"
 
 
 def _ranked(scores: Scores, top_k: int | None) -> RankedCandidates:
     order = np.argsort(-scores, kind="stable")[:top_k]
     return RankedCandidates(order.tolist(), scores[order].tolist())
-
-
-def _parsed(text: Any, field: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise InvalidItem(f"`{field}` must be JSON.", field=field) from None

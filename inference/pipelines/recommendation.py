@@ -20,6 +20,8 @@ from inference.pipelines.pipeline import (
     RowGroup,
     RowOutputs,
     item_list,
+    read_json,
+    read_top_k,
 )
 from inference.pipelines.scored_rows import ITEM_ROWS
 from inference.tensors.arrays import Array, Tensors
@@ -54,19 +56,20 @@ class Recommendation(ItemPipeline[UsersAsked]):
     title = "items for users, best first"
     kept_files = (USERS, ITEMS)
     golden = ITEM_ROWS
-    one, several, beside = "user", "users", ("exclude",)
+    one, several, companions = "user", "users", ("exclude",)
     options = {"exclude": list, "top_k": int}
 
     def __init__(self, config: Config, files: Files, signature: Signature) -> None:
         said = _Fields(config)
         said.check_files(files)
         self._users = IdTable(files[USERS], USERS)
-        self._items = IdTable(files[ITEMS], ITEMS, are_numbers=said.are_numbers)
+        self._items = IdTable(files[ITEMS], ITEMS, are_numbers=said.item_ids == "numbers")
         self._input = _user_input(signature)
         output = find_scores(signature, len(self._items), rank=2, name=said.output, of="items")
         self.model_outputs = (output.name,)
         self.output_bytes = len(self._items) * output.dtype.itemsize
         self.most_items = max(1, min(MAX_USERS, _OUTPUT_BYTES // self.output_bytes))
+        self._ids = said.item_ids
         self._top_k, self._fallback = said.top_k, self._place_of_fallback(said.fallback)
         super().__init__(config, files, signature)
 
@@ -101,14 +104,15 @@ class Recommendation(ItemPipeline[UsersAsked]):
                 TensorSpec("fallback", "BOOL", (None,)),
             ),
             json_outputs=frozenset({"items", "scores"}),
-            json_inputs=frozenset({"user", "exclude"}),
+            json_inputs=frozenset({"exclude"}),
+            id_inputs=frozenset({"user"}),
             may_lack=frozenset({"exclude"}),
         )
 
     @property
     def _hashed(self) -> Sequence[Any]:
         names = [self._input.name, *(self.model_outputs or ())]
-        return [self._users.digest, self._items.digest, *names, self._top_k, self._fallback]
+        return [self._users.digest, self._items.digest, self._ids, *names, self._top_k, self._fallback]
 
     @classmethod
     def example_of(
@@ -135,9 +139,13 @@ class Recommendation(ItemPipeline[UsersAsked]):
                 field=f"users[{number}]" if field else "user",
             )
         are_fallbacks = (places < 0).tolist()
-        places[unknown] = self._fallback or 0
-        asked = UsersAsked(self._excluded(body, len(users)), are_fallbacks, _read_top_k(body, self._top_k))
+        if self._fallback is not None:
+            places[unknown] = self._fallback
+        asked = UsersAsked(self._excluded(body, len(users)), are_fallbacks, self._read_top_k(body))
         return Encoded([RowGroup({"user": places}, range(len(users)))], asked)
+
+    def _read_top_k(self, body: Mapping[str, Any]) -> int:
+        return read_top_k(body, self._top_k, most=MAX_TOP_K) or self._top_k
 
     def _excluded(self, body: Mapping[str, Any], users: int) -> list[Places]:
         """The items that each user does not get. Unknown ones would not be recommended anyway."""
@@ -164,10 +172,7 @@ class Recommendation(ItemPipeline[UsersAsked]):
     def body_of(self, tensors: Tensors) -> dict[str, Any]:
         body: dict[str, Any] = {"users": tensors["user"].tolist()}
         if "exclude" in tensors:
-            body["exclude"] = [
-                _json_list(text, f"exclude[{number}]")
-                for number, text in enumerate(tensors["exclude"].tolist())
-            ]
+            body["exclude"] = [ids or [] for ids in read_json(tensors["exclude"], "exclude")]
         return body
 
     def tensors_of(self, answers: Sequence[RecommendedItems]) -> Tensors:
@@ -189,10 +194,12 @@ def best_places(scores: Array, top_k: int, excluded: Places, order: Array) -> Pl
         scores = scores.copy()
         scores[excluded] = -np.inf
     least = np.partition(scores, -top_k)[-top_k] if top_k < len(scores) else -np.inf
-    places = np.flatnonzero(scores >= least)
-    places = places[scores[places] > -np.inf]
-    best_first = np.lexsort((order[places], -scores[places]))[:top_k]
-    found: Places = places[best_first]
+    better, equal = np.flatnonzero(scores > least), np.flatnonzero(scores == least)
+    wanted = min(len(equal), top_k - len(better)) if least > -np.inf else 0
+    if wanted < len(equal):  # perhaps of millions
+        equal = equal[np.argpartition(order[equal], wanted)[:wanted]]
+    places = np.concatenate([better, equal])
+    found: Places = places[np.lexsort((order[places], -scores[places]))]
     return found
 
 
@@ -201,7 +208,7 @@ class _Fields:
 
     def __init__(self, config: Config) -> None:
         fields = Fields(config)
-        self.are_numbers = fields.choice("item_ids", ID_KINDS, "texts") == "numbers"
+        self.item_ids = fields.choice("item_ids", ID_KINDS, "texts")
         self.output = fields.text("output")
         self.top_k = fields.number("top_k", 10, least=1, most=MAX_TOP_K)
         self.fallback = fields.text("fallback_user")
@@ -233,19 +240,15 @@ def _user_input(signature: Signature) -> TensorSpec:
     )
 
 
-def _read_top_k(body: Mapping[str, Any], usual: int) -> int:
-    top_k = body.get("top_k", usual)
-    if not isinstance(top_k, int) or isinstance(top_k, bool) or not 1 <= top_k <= MAX_TOP_K:
-        raise InvalidItem(f"`top_k` must be a whole number from 1 to {MAX_TOP_K:,}.", field="top_k")
-    return top_k
-
-
 def _lists_of_ids(body: Mapping[str, Any], users: int) -> list[list[str]]:
     """One list for all users, or one for each."""
     lists = body.get("exclude", [])
     is_for_each = "users" in body and isinstance(lists, list) and any(isinstance(one, list) for one in lists)
     if is_for_each and len(lists) != users:
-        raise InvalidItem(f"`exclude` has {len(lists):,} lists for {users:,} users.", field="exclude")
+        raise InvalidItem(
+            f"`exclude` must have a list for each of the {users:,} users; it has {len(lists):,}.",
+            field="exclude",
+        )
     checked: list[list[str]] = []
     for number, ids in enumerate(lists if is_for_each else [lists]):
         field = f"exclude[{number}]" if is_for_each else "exclude"
@@ -268,13 +271,3 @@ def _id(value: Any, field: str) -> str:
         return str(value) if isinstance(value, int) else value.encode().decode()
     except (UnicodeEncodeError, ValueError):  # half of a surrogate pair, or an integer too long to print
         raise InvalidItem(f"`{field}` is not an id that this version can have.", field=field) from None
-
-
-def _json_list(text: Any, field: str) -> list[Any]:
-    try:
-        found = (orjson.loads(text) if text else None) or []
-    except orjson.JSONDecodeError:
-        found = None
-    if not isinstance(found, list):
-        raise InvalidItem(f"`{field}` must be a list in JSON.", field=field)
-    return found

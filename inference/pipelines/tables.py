@@ -27,6 +27,7 @@ from inference.tensors.samples import EMPTY_SAMPLE, Sample
 from inference.tensors.signature import Signature, TensorSpec
 
 MAX_ROWS = 1_024
+_ROUNDING = 1e-3
 _MOST_USUAL_LABELS = 100  # of an answer, unless configured or requested
 
 C = TypeVar("C")
@@ -57,6 +58,7 @@ class TableTask(ItemPipeline[C], Generic[C]):
     def __init__(self, config: Config, files: Files, signature: Signature, columns: ColumnFields) -> None:
         self.columns = Columns(columns, signature)
         self.takes_missing, self.row_bytes = bool(self.columns.defaults), self.columns.row_bytes
+        self.row_values = len(self.columns.specs)
         super().__init__(config, files, signature)
 
     @classmethod
@@ -128,7 +130,13 @@ class TabularClassification(TableTask[int]):
         return Encoded([self.read_rows(body)], self._output.read_top_k(body))
 
     def decode(self, rows: Sequence[RowOutputs], encoded: Encoded[int]) -> list[RowLabels]:
-        found = [self._output.best(scores, encoded.context) for scores in self._output.scores(rows)]
+        scores = self._output.scores(rows)
+        if scores.min() < 0 or scores.max() > 1 + _ROUNDING:
+            raise UnusableOutput(
+                f"The scores go from {scores.min():.3g} to {scores.max():.3g}, so they are no probabilities; name the"
+                " `function` that makes some of them, `softmax` or `sigmoid`."
+            )
+        found = [self._output.best(row, encoded.context) for row in scores]
         return [RowLabels(labels[0].label, labels[0].score, labels) for labels in found]
 
     def body_of(self, tensors: Tensors) -> dict[str, Any]:
@@ -176,6 +184,8 @@ class TabularRegression(TableTask[None]):
 
     def decode(self, rows: Sequence[RowOutputs], encoded: Encoded[None]) -> list[ComputedValue]:
         values = [self._value(row) for row in rows]
+        if len({np.size(value) for value in values}) > 1:
+            raise UnusableOutput("The model gives another count of numbers for some rows.")
         if not np.isfinite(values).all():
             raise UnusableOutput
         return [ComputedValue(value) for value in values]
@@ -185,7 +195,13 @@ class TabularRegression(TableTask[None]):
         if output is None or output.dtype.kind not in "fiu":
             raise UnusableOutput(f"The model did not give numbers in its output {self._output.name!r}.")
         listed: list[float] = output.astype(np.float64).ravel().tolist()
-        return listed[0] if _is_single(self._output) and len(listed) == 1 else listed
+        if not _is_single(self._output):
+            return listed
+        if len(listed) != 1:
+            raise UnusableOutput(
+                f"The model gives {len(listed):,} numbers for a row, not one as its file says."
+            )
+        return listed[0]
 
     def tensors_of(self, answers: Sequence[ComputedValue]) -> Tensors:
         return {"value": np.array([answer.value for answer in answers], np.float64)}
@@ -203,7 +219,9 @@ def _find_numbers(signature: Signature, name: str) -> TensorSpec:
     fitting = [
         spec
         for spec in signature.outputs
-        if spec.datatype not in {"BYTES", "BOOL"} and len(spec.shape) in {1, 2} and name in {"", spec.name}
+        if spec.datatype not in {"BYTES", "BOOL"}
+        and (spec.any_rank or len(spec.shape) in {1, 2})
+        and name in {"", spec.name}
     ]
     if len(fitting) != 1:
         why = "Name the output with the numbers" if fitting else "No output has numbers for each row"

@@ -13,7 +13,6 @@ import orjson
 import structlog
 
 from inference.checks.version_tasks import pipeline_of
-from inference.engine.combiner import QueueLimits
 from inference.engine.errors import LoadFailed
 from inference.engine.loop import complete
 from inference.engine.requests import EngineAnswer
@@ -34,14 +33,16 @@ log = structlog.get_logger("roundhouse.pipelines")
 
 # More of any of these would hold up the loop for more than about a millisecond.
 _LOOP_CHARACTERS = 2_000
+_LOOP_VALUES = 200  # in columns
 _CHARACTERS_OF_A_VALUE = 20  # what a number or an object costs, compared with a text
 _LOOP_ITEMS = 8
 _LOOP_ELEMENTS = 20_000  # of the model's outputs
 
 # Of one request. More would fill the version's queue, and its other callers would be turned away.
 _GROUPS_AT_ONCE = 4
-_ROWS_OF_A_REQUEST = QueueLimits().max_request_rows
+_ROWS_AT_ONCE = 1_024
 _RUN_BYTES_AT_ONCE = 64 << 20  # of rows that were small and become large
+_BYTES_OF_JSON = 30  # that Python's objects take at most, for each character
 _TRY_AGAIN_AFTER_S = 10.0  # a failed build reads and parses up to 64 MiB
 
 
@@ -174,7 +175,7 @@ class ItemRequest:
         body = complete(with_fetched(self._pipeline, self._body, self._hold, self._end))
         self._hold(_bytes_of_rows(self._pipeline, body))
         self._end.left_s()
-        groups = _groups(self._pipeline.encode(body), _at_once(self._pipeline, most_rows)[0])
+        groups = _groups(self._pipeline.encode(body), _rows_of_a_run(self._pipeline, most_rows))
         return self._pipeline.signature, self._pipeline.prepare(groups[0].tensors), len(groups)
 
 
@@ -194,6 +195,9 @@ class ItemTensorRequest(ItemRequest):
         check_outputs(signature, outputs)
         self._outputs = outputs
         items = prepare(signature, _items_of(inputs), allow_non_finite=pipeline.takes_missing)
+        hold(
+            _BYTES_OF_JSON * sum(_characters_in(items[name]) for name in signature.json_inputs & items.keys())
+        )
         super().__init__(pipeline, pipeline.body_of(items), hold, end)
 
     async def answer(self, run: Run, most_rows: Callable[[], int]) -> Answered:
@@ -220,6 +224,10 @@ def read_request(call: Call, pipeline: Pipeline, ends_at: float) -> TensorReques
     if signature is None:  # the caller does the pre-processing
         return TensorRequest(pipeline.signature, inputs, call.outputs)
     return ItemTensorRequest(pipeline, signature, inputs, call.outputs, call.hold, end)
+
+
+def _characters_in(texts: Any) -> int:
+    return sum(len(text or "") for text in texts.tolist())
 
 
 def _wrong_task(call: Call, pipeline: Pipeline) -> WrongTask:
@@ -267,7 +275,7 @@ async def answer_items(
     body = await with_fetched(pipeline, body, hold, end)
     held = _bytes_of_outputs(pipeline, body)
     hold(_bytes_of_rows(pipeline, body) + held)
-    most_rows, at_once = _at_once(pipeline, most_rows)
+    most_rows = _rows_of_a_run(pipeline, most_rows)
     is_long = _is_long(pipeline, body)
     off = decoding_off_loop if pipeline.reads_files else partial(_do, is_long)
 
@@ -282,7 +290,9 @@ async def answer_items(
         return await run(inputs, pipeline.model_outputs)
 
     encoded, groups, first = await off(begin)
-    outputs = [answer.outputs for answer in await _run_all(len(groups), run_group, at_once)]
+    outputs = [
+        answer.outputs for answer in await _run_all(len(groups), run_group, _runs_at_once(pipeline, groups))
+    ]
     hold(max(0, sum(map(byte_size, outputs)) - held))
     is_large = is_long or pipeline.is_slow_to_decode or sum(map(_elements, outputs)) > _LOOP_ELEMENTS
     answers = await _do(is_large, lambda: pipeline.decode(rows_of(groups, outputs), encoded))
@@ -305,16 +315,17 @@ def _bytes_of_outputs(pipeline: ItemPipeline[Any], body: Mapping[str, Any]) -> i
     return (pipeline.count_rows(body) + 1) * pipeline.output_bytes
 
 
-def _at_once(pipeline: ItemPipeline[Any], most_rows: int) -> tuple[int, int]:
-    """How many rows may share a run, and how many runs of a request there may be at a time."""
-    if pipeline.runs_whole:  # as many as may wait
-        return max(most_rows, _ROWS_OF_A_REQUEST), 1
+def _rows_of_a_run(pipeline: ItemPipeline[Any], most_rows: int) -> int:
+    """How many rows may share a run."""
     row_bytes = pipeline.run_bytes + pipeline.output_bytes
-    if not row_bytes:
-        return most_rows, _GROUPS_AT_ONCE
-    rows = max(1, min(most_rows, _RUN_BYTES_AT_ONCE // row_bytes))
-    runs = max(1, min(_GROUPS_AT_ONCE, _RUN_BYTES_AT_ONCE // (rows * row_bytes)))
-    return rows, runs
+    return max(1, min(most_rows, _RUN_BYTES_AT_ONCE // row_bytes)) if row_bytes else most_rows
+
+
+def _runs_at_once(pipeline: ItemPipeline[Any], groups: Sequence[RowGroup]) -> int:
+    rows = max(len(group.places) for group in groups)
+    row_bytes = pipeline.run_bytes + pipeline.output_bytes
+    room = _RUN_BYTES_AT_ONCE // (rows * row_bytes) if row_bytes else _GROUPS_AT_ONCE
+    return max(1, min(_GROUPS_AT_ONCE, room, _ROWS_AT_ONCE // rows))
 
 
 async def _run_all(
@@ -347,7 +358,11 @@ async def _do(is_long: bool, work: Callable[[], Any]) -> Any:
 def _is_long(pipeline: ItemPipeline[Any], body: Mapping[str, Any]) -> bool:
     """Whether reading and answering the request in words would hold up the loop."""
     items = body.get(pipeline.several)
-    return (isinstance(items, list) and len(items) > _LOOP_ITEMS) or _characters(body) > _LOOP_CHARACTERS
+    return (
+        (isinstance(items, list) and len(items) > _LOOP_ITEMS)
+        or pipeline.count_rows(body) * pipeline.row_values > _LOOP_VALUES
+        or _characters(body) > _LOOP_CHARACTERS
+    )
 
 
 def _elements(tensors: Tensors) -> int:

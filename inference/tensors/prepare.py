@@ -68,6 +68,8 @@ def prepare(
             tensors[spec.name] = _bytes_tensor(spec, value)
         elif spec.datatype == "BYTES" and allow_non_finite and spec.name in signature.may_lack:
             tensors[spec.name] = _texts_with_missing(spec, value)
+        elif spec.name in signature.id_inputs:
+            tensors[spec.name] = _tensor(spec, _id_texts(value), allow_non_finite, online)
         elif spec.name in signature.json_inputs:
             tensors[spec.name] = _tensor(spec, _json_texts(value), allow_non_finite, online)
         else:
@@ -146,6 +148,13 @@ def _json_texts(rows: Any) -> Any:
     if not isinstance(rows, list):
         return rows
     return [row if isinstance(row, (str, bytes)) else _json_text(row) for row in rows]
+
+
+def _id_texts(rows: Any) -> Any:
+    """Whole numbers as texts; what is no id stays as it is, and is refused."""
+    if isinstance(rows, np.ndarray):
+        rows = rows.tolist()
+    return [str(row) if type(row) is int else row for row in rows] if isinstance(rows, list) else rows
 
 
 def _json_text(value: Any) -> Any:

@@ -51,6 +51,7 @@ class Signature:
     json_inputs: frozenset[str] = (
         frozenset()
     )  # a row's value may be any of JSON, and becomes its text; a text stays as it is
+    id_inputs: frozenset[str] = frozenset()  # a row's value may be a whole number, and becomes its text
     may_lack: frozenset[str] = (
         frozenset()
     )  # optional inputs that a row may be without while others have them: NaN for a number, None for a text

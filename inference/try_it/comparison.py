@@ -51,7 +51,7 @@ def draw_answers(request: HttpRequest, left: Version, right: Version) -> SafeStr
         {
             **context,
             "items": items,
-            "body": orjson.dumps({**kind.together(bodies), **_OPTIONS.get(kind.task, {})}).decode(),
+            "body": orjson.dumps({**kind.joined_body(bodies), **_OPTIONS.get(kind.task, {})}).decode(),
             "noun": kind.one,
         },
         request,

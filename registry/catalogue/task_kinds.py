@@ -41,6 +41,9 @@ class TaskKind:
     # Raises Invalid for the inputs and label of a golden row that do not fit; None if the rows are tensors.
     check_row: Callable[[Mapping[str, Any], Any], None] | None = None
     has_pictures: bool = False  # whether each golden row is a picture, in base64 as `image`
+    serving: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # serving settings of its versions that differ from the usual ones
     # Of fields with few values: the title of each value, and its details.
     choices: Mapping[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
 

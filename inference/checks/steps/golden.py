@@ -269,7 +269,7 @@ class _ItemMeasurement(_Measurement):
             ) from None
 
     def _ask(self, rows: Sequence[GoldenRow]) -> list[Any]:
-        body = self._pipeline.together([row.inputs for row in rows])
+        body = self._pipeline.joined_body([row.inputs for row in rows])
         body |= self._compared.options
         return self._pipeline.answer(body, partial(self._run, rows), most_rows=self._max_batch)
 

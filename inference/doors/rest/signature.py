@@ -60,7 +60,7 @@ def examples_of_items(kind: type[ItemPipeline[Any]], body: dict[str, Any]) -> di
     row = kind.row_of(body)
     return {
         kind.one: body,
-        kind.several: kind.together([body, body]),
+        kind.several: kind.joined_body([body, body]),
         "inputs": {"inputs": {name: [value] for name, value in row.items()}},
         "instances": {"instances": [row if len(row) > 1 else next(iter(row.values()))]},
     }

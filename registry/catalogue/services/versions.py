@@ -12,7 +12,7 @@ from registry.catalogue.models import Artifact, Model, ServingSettings, Version
 from registry.catalogue.route_changes import lock_model, stamp
 from registry.catalogue.selectors import uses_of
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues, checked_values
-from registry.catalogue.task_kinds import NO_FACTS, TaskFacts, checked_config
+from registry.catalogue.task_kinds import NO_FACTS, TASK_KINDS, TaskFacts, checked_config
 from registry.catalogue.transitions import ALLOWED, Status
 from registry.catalogue.validation import (
     check_row,
@@ -64,7 +64,11 @@ def register_version(
     check_row(version)
     version.save()
     ServingSettings.objects.create(
-        version=version, revision=1, values=DEFAULTS.to_json(), reason="defaults", made_by=version.made_by
+        version=version,
+        revision=1,
+        values={**DEFAULTS.to_json(), **TASK_KINDS[model.task].serving},
+        reason="defaults",
+        made_by=version.made_by,
     )
     stamp(present)
     record_change(

@@ -84,11 +84,11 @@ def test_golden_rows_name_their_metrics(kind):
 def test_names(kind):
     pipeline = built(kind)
 
-    assert pipeline.example.keys() <= {kind.one, *kind.beside}
+    assert pipeline.example.keys() <= {kind.one, *kind.companions}
     assert kind.several == f"{kind.one}s"
     assert pipeline.row_of(pipeline.example).keys() <= {spec.name for spec in pipeline.items.inputs}
     assert pipeline.items.has_row_axis
-    assert kind.options.items() <= ITEM_OPTIONS.items() and set(kind.beside) <= set(kind.options)
+    assert kind.options.items() <= ITEM_OPTIONS.items() and set(kind.companions) <= set(kind.options)
     assert kind.one not in ITEM_OPTIONS
 
 
@@ -96,11 +96,11 @@ def test_names(kind):
 def test_items_as_tensors_are_the_same_request(kind):
     pipeline = built(kind)
 
-    (group,) = pipeline.encode(pipeline.body_of(two_of(pipeline))).groups
+    groups = pipeline.encode(pipeline.body_of(two_of(pipeline))).groups
     (alone,) = pipeline.encode(pipeline.example).groups
 
-    for name, rows in group.tensors.items():
-        assert rows.tolist() == alone.tensors[name].tolist() * 2
+    for name, rows in alone.tensors.items():
+        assert [row for group in groups for row in group.tensors[name].tolist()] == rows.tolist() * 2
 
 
 @each_item_task
@@ -120,7 +120,7 @@ def test_answers_as_tensors_have_the_shapes_that_are_described(kind):
 def test_bodies_of_one_item_are_joined(kind):
     pipeline = built(kind)
 
-    one, other = pipeline.answer(kind.together([pipeline.example] * 2), run_of(pipeline), most_rows=4)
+    one, other = pipeline.answer(kind.joined_body([pipeline.example] * 2), run_of(pipeline), most_rows=4)
 
     assert [one] == [other] == pipeline.answer(pipeline.example, run_of(pipeline), most_rows=4)
 

@@ -38,20 +38,18 @@ def test_candidates_come_in_the_order_of_their_scores_and_ties_in_theirs():
     assert answer.scores == [sigmoid(5), sigmoid(5), sigmoid(2), sigmoid(-3)]
 
 
-def test_all_candidates_of_all_users_are_one_batch():
+def test_all_candidates_of_a_user_are_one_batch_without_those_of_others():
     batches = []
 
     def run(inputs):
         batches.append(inputs["features"].tolist())
         return last(inputs)
 
-    pipeline = built()
     body = {"users": [[1], [2]], "candidates": [[[3, 1], [4, 2]], [[5, 3]]]}
-    answers = pipeline.answer(body, run, most_rows=1_024)
+    answers = built().answer(body, run, most_rows=1)
 
-    assert batches == [[[1, 3, 1], [1, 4, 2], [2, 5, 3]]]
+    assert batches == [[[1, 3, 1], [1, 4, 2]], [[2, 5, 3]]]
     assert [answer.indices for answer in answers] == [[1, 0], [0]]
-    assert pipeline.runs_whole
 
 
 def test_the_best_alone():
@@ -96,6 +94,21 @@ def test_of_two_probabilities_the_last_is_that_of_a_click():
     assert (answer.indices, answer.scores) == ([1, 0], [0.5, 0.25])
 
 
+def test_a_users_features_are_read_once(monkeypatch):
+    """A request with few bytes must not become lists of millions of values."""
+    pipeline = built(inputs=(TensorSpec("features", "FP32", (None, 500)),))
+    seen = []
+    monkeypatch.setattr(
+        pipeline._columns,
+        "_array",
+        lambda spec, values: seen.append(len(values)) or np.zeros((len(values), spec.shape[1]), np.float32),
+    )
+
+    pipeline.encode({"user": [1] * 499, "candidates": [[1]] * 1_000})
+
+    assert seen == [1, 1_000]
+
+
 def test_a_score_that_is_no_number_is_an_error():
     with pytest.raises(UnusableOutput):
         built().answer(
@@ -124,8 +137,10 @@ CANDIDATES = [[0, 1], [0, 2]]
         ({"user": [1], "candidates": [[0, 1], [0]]}, "candidates[1]"),
         ({"user": [1], "candidates": [[0, 1], [0, "x"]]}, "candidates[1]"),
         ({"user": [1, 2], "candidates": CANDIDATES}, "candidates[0]"),
-        ({"user": {"a": 1}, "candidates": CANDIDATES}, "candidates[0]"),
-        ({"user": "x", "candidates": CANDIDATES}, "candidates[0]"),
+        ({"user": {"a": 1}, "candidates": CANDIDATES}, "user"),
+        ({"user": "x", "candidates": CANDIDATES}, "user"),
+        ({"user": ["x"], "candidates": CANDIDATES}, "user"),
+        ({"users": [[1], ["x"]], "candidates": [CANDIDATES, CANDIDATES]}, "users[1]"),
         ({"users": [[1], [2]], "candidates": [CANDIDATES]}, "candidates"),
         ({"users": [[1], [2]], "candidates": [CANDIDATES, []]}, "candidates[1]"),
         ({"users": [[1], [2]], "candidates": [CANDIDATES, [[0, 1], [1]]]}, "candidates[1]"),
@@ -141,7 +156,7 @@ def test_what_is_no_request(body, field):
 
 
 def test_a_feature_belongs_to_the_user_or_to_the_candidate():
-    with pytest.raises(InvalidItem, match="both have 'age'"):
+    with pytest.raises(InvalidItem, match="has 'age', which the user has, too"):
         built(inputs=NAMED).encode({"user": {"age": 3}, "candidates": [{"age": 3, "price": 1, "kind": "x"}]})
 
 
@@ -157,6 +172,7 @@ def test_too_many_candidates():
         (lambda: built(outputs=(TensorSpec("y", "FP32", (None, 3)),)), "output"),
         (lambda: built(outputs=(*SCORE, TensorSpec("z", "FP32", (None,)))), "output"),
         (lambda: built({"top_k": 0}), "top_k"),
+        (lambda: built(outputs=(TensorSpec("p", "FP32", (None, 2)),)), "function"),
         (lambda: built({"function": "relu"}), "function"),
         (lambda: built({"other": 0}), "other"),
     ],

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from inference.pipelines.errors import BadTaskConfig, InvalidItem, TooManyItems, UnknownUser, UnusableOutput
 from inference.pipelines.ids import IdTable
 from inference.pipelines.recommendation import Recommendation, best_places
+from inference.tensors.errors import InvalidInput
 from inference.tensors.prepare import prepare
 from inference.tensors.signature import Signature, TensorSpec
 
@@ -217,6 +218,8 @@ def test_the_number_of_a_user_in_the_shape_of_the_model(shape, kind):
         (lambda: built(users=["a" * 201]), "users.txt"),
         (lambda: built(users=[""]), "users.txt"),
         (lambda: built(users=["a\0"]), "users.txt"),
+        (lambda: built(users=["a\tb"]), "users.txt"),
+        (lambda: built(users=["a", " b"]), "users.txt"),
         (lambda: Recommendation.check_config({}, ["users.txt"]), "items.txt"),
         (lambda: Recommendation({}, {"users.txt": b"a", "items.txt": b"\xff"}, signature()), "items.txt"),
     ],
@@ -235,17 +238,30 @@ def test_the_hash_is_of_all_that_changes_answers():
         built({"fallback_user": "ann"}).digest,
         built(users=["ann", "ben", "dan"]).digest,
         built(items=["tea", "jam", "egg", "ham", "nut"]).digest,
+        built(items=["1", "2", "3", "4", "5"]).digest,
+        built({"item_ids": "numbers"}, items=["1", "2", "3", "4", "5"]).digest,
     }
 
-    assert len(digests) == 5
+    assert len(digests) == 7
 
 
-@given(
-    st.sets(
-        st.text(st.characters(exclude_characters="\r\n\0", codec="utf-8"), min_size=1, max_size=20),
-        min_size=1,
-    )
+def test_the_line_that_is_no_number_is_named():
+    with pytest.raises(BadTaskConfig, match=r"Line 4 of items\.txt, 'abc'"):
+        built({"item_ids": "numbers"}, items=["10", "11", "12", "abc", "13"])
+
+
+@pytest.mark.parametrize("value", [None, True, {"a": 1}, 1.5, ["ann"]])
+def test_what_is_no_id_does_not_become_one(value):
+    with pytest.raises(InvalidInput):
+        prepare(built({"fallback_user": "ann"}).items, {"user": ["ann", value]})
+
+
+ids_of_people = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=50).filter(
+    lambda text: text == text.strip(" ")
 )
+
+
+@given(st.sets(ids_of_people, min_size=1))
 def test_every_id_is_found_and_others_are_not(ids):
     listed = list(ids)
     table = IdTable(lines(listed), "items.txt")
@@ -253,10 +269,28 @@ def test_every_id_is_found_and_others_are_not(ids):
     assert table.find(listed).tolist() == list(range(len(listed)))
     assert [table[place] for place in range(len(table))] == listed
     assert table.find([*(f"{one}\n" for one in listed), ""]).tolist() == [-1] * (len(listed) + 1)
-    assert [listed[place] for place in np.argsort(table.order)] == sorted(listed, key=str.encode)
+    assert [listed[place] for place in np.argsort(table.order)] == sorted(listed)
 
 
-def test_ends_of_lines_of_other_systems():
-    table = IdTable(b"a\r\nb\r\n", "items.txt")
+def test_ids_that_begin_alike_are_sorted_too():
+    ids = [f"{'x' * 40}{number:03}" for number in (7, 3, 5)] + ["a", "x" * 40]
+    table = IdTable(lines(ids), "items.txt")
+
+    assert [ids[place] for place in np.argsort(table.order)] == sorted(ids)
+
+
+def test_millions_of_equal_scores_are_not_sorted(monkeypatch):
+    sorted_places = []
+    real = np.lexsort
+    monkeypatch.setattr(np, "lexsort", lambda keys: (sorted_places.append(len(keys[0])), real(keys))[1])
+
+    places = best_places(np.zeros(100_000, np.float32), 10, np.array([0]), np.arange(100_000)[::-1])
+
+    assert places.tolist() == [99_999 - place for place in range(10)]
+    assert sorted_places == [10]
+
+
+def test_files_of_other_systems():
+    table = IdTable(b"\xef\xbb\xbfa\r\nb\r\n", "items.txt")
 
     assert [table[0], table[1], len(table)] == ["a", "b", 2]

@@ -94,11 +94,19 @@ def test_missing_values_get_the_default_of_their_column():
         ({"row": {"age": 1, "city": "Bern"}}, "row", "no 'children'"),
         ({"rows": [ROW, {**ROW, "age": None}]}, "rows[1]", "no 'age'"),
         ({"rows": [ROW, {**ROW, "ages": 1}]}, "rows[1]", "'ages', which is no column; did you mean 'age'"),
-        ({"rows": [ROW, ROW, {**ROW, "age": "old"}]}, "rows[2]", "does not fit"),
-        ({"rows": [ROW, {**ROW, "children": 1.5}]}, "rows[1]", "fraction"),
-        ({"rows": [ROW, {**ROW, "city": 3}]}, "rows[1]", "does not fit"),
-        ({"rows": [ROW, {**ROW, "age": [1]}]}, "rows[1]", "does not fit"),
-        ({"rows": [ROW, {**ROW, "age": 1e300}]}, "rows[1]", "does not fit"),
+        (
+            {"rows": [ROW, ROW, {**ROW, "age": "old"}]},
+            "rows[2]",
+            "'old' in the column 'age', which takes a number",
+        ),
+        (
+            {"rows": [ROW, {**ROW, "children": 1.5}]},
+            "rows[1]",
+            "1.5 in the column 'children', which takes a whole number",
+        ),
+        ({"rows": [ROW, {**ROW, "city": 3}]}, "rows[1]", "3 in the column 'city', which takes a text"),
+        ({"rows": [ROW, {**ROW, "age": [1]}]}, "rows[1]", "in the column 'age', which takes a number"),
+        ({"rows": [ROW, {**ROW, "age": 1e300}]}, "rows[1]", "in the column 'age', which takes a number"),
         ({"rows": [ROW, [1, 2]]}, "rows[1]", "2 values"),
         ({"rows": [ROW, "Bern"]}, "rows[1]", "object"),
         ({"rows": []}, "rows", "at least one"),
@@ -110,6 +118,43 @@ def test_what_does_not_fit_is_named(body, field, why):
         classifier().encode(body)
 
     assert refused.value.field == field
+
+
+def test_the_first_value_that_does_not_fit_is_found_among_many():
+    rows = [{**ROW, "age": 1.5 if number < 777 else "old"} for number in range(1_000)]
+
+    with pytest.raises(InvalidItem) as refused:
+        classifier().encode({"rows": rows})
+
+    assert refused.value.field == "rows[777]"
+
+
+def test_too_many_values():
+    with pytest.raises(TooManyItems, match="2,000,000 values"):
+        regressor(inputs=(TensorSpec("X", "FP32", (None, 2_000)),)).encode({"rows": [[1] * 2_000] * 1_001})
+
+
+def test_too_many_columns_without_names():
+    with pytest.raises(BadTaskConfig, match="10,001 columns"):
+        regressor(inputs=(TensorSpec("X", "FP32", (None, 10_001)),))
+
+
+def test_columns_of_different_lengths():
+    with pytest.raises(InvalidItem, match="'age' has 1 rows, and 'city' has 2"):
+        classifier().body_of({"age": np.zeros(1), "city": np.array(["a", "b"], object)})
+
+
+def test_scores_that_are_no_probabilities_are_an_error():
+    with pytest.raises(UnusableOutput, match="name the `function`"):
+        classifier().answer({"row": ROW}, lambda _: {"probabilities": np.array([[3.0, -2]], np.float32)})
+
+
+def test_answers_of_different_widths_are_an_error():
+    pipeline = regressor(outputs=(TensorSpec("y", "FP32", (None, None)),))
+    widths = iter([2, 3])
+
+    with pytest.raises(UnusableOutput):
+        pipeline.answer({"rows": [[1, 2, 3]] * 2}, lambda _: {"y": np.zeros((1, next(widths)), np.float32)})
 
 
 def test_infinity_is_refused_even_where_values_may_be_missing():
