@@ -193,3 +193,47 @@ def test_the_hash_is_of_all_that_changes_answers():
     }
 
     assert len(digests) == 4
+
+
+WIDE = (TensorSpec("features", "FP32", (None, 9_000)),)
+
+
+def test_a_users_features_count_for_each_candidate():
+    """A short body could become many rows of them, so they are counted before any is made."""
+    pipeline = built(inputs=WIDE)
+    body = {"user": [0] * 8_999, "candidates": [[1]] * 222}
+
+    (group,) = pipeline.encode(body).groups
+    with pytest.raises(TooManyItems, match="at most 2,000,000 values"):
+        pipeline.encode({**body, "candidates": [[1]] * 223})
+
+    assert pipeline.count_rows(body) * pipeline.row_bytes >= 10 * sum(
+        rows.nbytes for rows in group.tensors.values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        ({"user": [1], "candidates": CANDIDATES}, 2),
+        ({"users": [[1], [2]], "candidates": [CANDIDATES, [[3]]]}, 3),
+        ({"users": [[1]], "candidates": [[[1]] * 20_000]}, 10_000),
+        ({"users": [[1]], "candidates": "none"}, 0),
+        ({"user": [1], "candidates": None}, 0),
+        ({"users": [[1]], "candidates": [5, [[1]]]}, 1),
+    ],
+)
+def test_rows_are_counted_before_they_are_read(body, rows):
+    assert built().count_rows(body) == rows
+
+
+def test_a_missing_feature_may_be_not_a_number():
+    pipeline = built({"defaults": {"age": None}}, NAMED)
+
+    inputs = pipeline.prepare(
+        pipeline.encode({"user": {}, "candidates": [{"price": 1, "kind": ""}]}).groups[0].tensors
+    )
+
+    assert np.isnan(inputs["age"]).all()
+    assert pipeline.takes_missing
+    assert not built({"defaults": {"age": 40}}, NAMED).takes_missing

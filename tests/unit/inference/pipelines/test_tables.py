@@ -257,3 +257,32 @@ def test_the_hash_is_of_all_that_changes_answers():
     }  # fmt: skip
 
     assert len(digests) == 4
+
+
+def test_too_many_values():
+    """Rows without values would get defaults for all columns, so the columns are counted."""
+    names = [f"column {number}" for number in range(5_000)]
+    pipeline = regressor(
+        {"columns": names, "defaults": dict.fromkeys(names, 0.5)},
+        inputs=(TensorSpec("X", "FP32", (None, 5_000)),),
+    )
+
+    (group,) = pipeline.encode({"rows": [{}] * 400}).groups
+    with pytest.raises(TooManyItems, match="at most 2,000,000 values"):
+        pipeline.encode({"rows": [{}] * 401})
+
+    assert 400 * pipeline.row_bytes >= 10 * group.tensors["X"].nbytes
+
+
+def test_missing_values_of_tensors_get_their_defaults_or_are_named():
+    pipeline = classifier({"defaults": {"age": 40, "city": "Bern"}})
+    columns = {"age": [math.nan, 3], "children": [1, 2], "city": [None, "Basel"]}
+    tensors = prepare(pipeline.items, columns, allow_non_finite=pipeline.takes_missing)
+
+    inputs = inputs_of(pipeline, pipeline.body_of(tensors))
+
+    assert (inputs["age"].ravel().tolist(), inputs["city"].ravel().tolist()) == ([40, 3], ["Bern", "Basel"])
+    of_some = classifier({"defaults": {"city": "Bern"}})
+    with pytest.raises(InvalidItem, match="no 'age'") as refused:
+        of_some.encode(of_some.body_of(tensors))
+    assert refused.value.place == 0

@@ -1,9 +1,11 @@
 """Which inputs rows are for: the items of a task, or a model's own tensors."""
 
+from dataclasses import replace
+
 import pytest
 
 from inference.rows import Contract
-from inference.rows.layout import FileColumns, choose_signature
+from inference.rows.layout import FileColumns, choose_signature, lay_out
 from inference.tensors.signature import Signature, TensorSpec
 
 OUT = (TensorSpec("y", "FP32", (None,)),)
@@ -53,3 +55,46 @@ def test_which_form_of_a_picture_rows_have(columns, have, lists, chosen):
 )
 def test_which_inputs_rows_are_for(columns, have, chosen):
     assert choose_signature(Contract(columns=columns), [ITEMS, OWN], FileColumns(tuple(have))) is chosen
+
+
+def test_values_that_become_json_may_be_lists():
+    """A model whose own input has the name of an item's: lists beside it do not make the rows the model's own."""
+    of_users = Signature(
+        (TensorSpec("user", "BYTES", (None,)), TensorSpec("exclude", "BYTES", (None,), optional=True)),
+        OUT,
+        json_inputs=frozenset({"user", "exclude"}),
+        may_lack=frozenset({"exclude"}),
+    )
+    own = Signature((TensorSpec("user", "INT64", (None,)),), OUT)
+    have = FileColumns(("user", "exclude"), lists=frozenset({"exclude"}))
+
+    assert choose_signature(Contract(), [of_users, own], have) is of_users
+    assert choose_signature(Contract(), [replace(of_users, json_inputs=frozenset()), own], have) is own
+
+
+@pytest.mark.parametrize(
+    ("have", "read", "needed"),
+    [
+        (FileColumns(("age", "city")), ["age", "city"], ("age",)),
+        (FileColumns(("age",)), ["age"], ("age",)),
+        (FileColumns(("age",), open_ended=True), ["age", "city"], ("age",)),
+    ],
+    ids=["a column", "no column", "objects"],
+)
+def test_columns_that_rows_may_lack_are_read_where_they_are(have, read, needed):
+    inputs = (TensorSpec("age", "FP32", (None,)), TensorSpec("city", "BYTES", (None,), optional=True))
+
+    layout = lay_out(Contract(), Signature(inputs, OUT, may_lack=frozenset({"city"})), have)
+
+    assert [item.spec.name for item in layout.inputs] == read
+    assert layout.needed == needed
+    assert layout.columns == tuple(read)
+
+
+def test_other_optional_inputs_are_read_only_if_the_contract_names_them():
+    """Negative control: a file may have a column with the name of a constant of the model."""
+    inputs = (TensorSpec("age", "FP32", (None,)), TensorSpec("city", "BYTES", (None,), optional=True))
+    have = FileColumns(("age", "city"))
+
+    assert len(lay_out(Contract(), Signature(inputs, OUT), have).inputs) == 1
+    assert len(lay_out(Contract(columns={"city": "city"}), Signature(inputs, OUT), have).inputs) == 2

@@ -12,6 +12,7 @@ from inference.engine.loop import complete
 from inference.engine.requests import EngineAnswer
 from inference.pipelines.entities import Entities
 from inference.pipelines.object_detection import ObjectDetection
+from inference.pipelines.recommendation import Recommendation
 from inference.pipelines.text_classification import TextClassification
 from inference.serving import off_loop, pipelines
 from inference.serving.item_urls import NO_END, RequestEnd
@@ -318,3 +319,25 @@ def test_only_so_many_pictures_are_decoded_at_a_time_also_in_other_threads():
         thread.join(60)
 
     assert max(most) == off_loop._DECODED_AT_ONCE
+
+
+def test_scores_of_all_items_are_counted_before_they_are_made():
+    items = 1_000_000
+    files = {"users.txt": b"ann", "items.txt": b"\n".join(b"%d" % item for item in range(items))}
+    scores = (TensorSpec("scores", "FP32", (None, items)),)
+    recommender = Recommendation({}, files, Signature((TensorSpec("user", "INT64", (None,)),), scores))
+    held, runs = [], []
+
+    async def run(tensors, outputs):
+        runs.append(len(tensors["user"]))
+        assert sum(held) >= 4 * items * (30 + 1)
+        outputs = {"scores": np.zeros((runs[-1], items), np.float32)}
+        return EngineAnswer(outputs, runs[-1], 0.0, 0.0, False)
+
+    answered = asyncio.run(
+        answer_items(recommender, {"users": ["ann"] * 30}, run, most_rows=64, hold=held.append)
+    )
+
+    assert len(answered.answers) == 30
+    assert max(runs) * 4 * items <= 64 << 20  # as much as a run may have
+    assert sum(held) < 160 << 20  # and not twice

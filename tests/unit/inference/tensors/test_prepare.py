@@ -1,5 +1,7 @@
 """What callers send, against what a model takes: every datatype, every way not to fit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -416,3 +418,21 @@ def test_any_json_is_taken_or_refused_by_name(value, datatype, shape):
     else:
         assert tensor.dtype == DTYPES[datatype]
         assert all(want in (None, have) for want, have in zip(shape, tensor.shape, strict=True))
+
+
+def test_a_text_may_be_missing_where_rows_may_lack_it():
+    signature = Signature((TensorSpec("x", "BYTES", (None,), optional=True),), (), may_lack=frozenset({"x"}))
+
+    for sent in (["a", None], np.array(["a", None], object)):
+        assert prepare(signature, {"x": sent}, allow_non_finite=True)["x"].tolist() == ["a", None]
+    for refusing, options in (
+        (signature, {}),
+        (replace(signature, may_lack=frozenset()), {"allow_non_finite": True}),
+    ):
+        with pytest.raises(WrongDtype, match="holds null"):
+            prepare(refusing, {"x": ["a", None]}, **options)
+    with pytest.raises(WrongDtype):
+        prepare(signature, {"x": [None, 5]}, allow_non_finite=True)
+    with pytest.raises(WrongRank):
+        prepare(signature, {"x": [[None]]}, allow_non_finite=True)
+    assert prepare(signature, {"x": []}, allow_non_finite=True)["x"].shape == (0,)
