@@ -247,7 +247,8 @@ class _Ids(NamedTuple):
                 target.write("".join(f"{one}\n" for one in ids).encode())
                 if target.tell() - start > MAX_ID_FILE_BYTES:
                     _refuse(
-                        f"{self.name!r} has more than {MAX_ID_FILE_BYTES >> 20} MiB of ids; use shorter ones, such as whole numbers"
+                        f"{self.name!r} has more than {MAX_ID_FILE_BYTES >> 20} MiB of ids; use shorter ones, such as whole"
+                        " numbers"
                     )
             self._check_unique(hashes)
         return SentFile(ID_FILES[self.name], target.fileno(), target.tell() - start, start)
