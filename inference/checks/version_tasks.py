@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from inference.pipelines.errors import BadTaskConfig, InvalidItem
-from inference.pipelines.pipeline import FilesBeside, ItemPipeline, Pipeline
+from inference.pipelines.pipeline import EXAMPLE_BYTES, FilesBeside, ItemPipeline, Pipeline
 from inference.pipelines.tasks import TASKS
 from inference.tensors.samples import Sample
 from inference.tensors.signature import Signature, TensorSpec
@@ -68,17 +68,18 @@ def example_of(version: Version, sample: Sample) -> dict[str, Any]:
     """The body of a request with one item, for a task that has items. `sample`: a row on which the model has run."""
     task = cast("type[ItemPipeline[Any]]", TASKS[version.model.task])
     signature = Signature.from_json(version.signature or {})
-    return task.example_of(version.task_config, _TaskFiles(version), signature, sample)
+    return task.example_of(version.task_config, _TaskFileHeads(version), signature, sample)
 
 
-class _TaskFiles(Mapping[str, bytes]):
-    """The files of a version's task; each is read when it is asked for. Raises ArtifactMissing then."""
+class _TaskFileHeads(Mapping[str, bytes]):
+    """How the files of a version's task begin; each is read when it is asked for. Raises ArtifactMissing then."""
 
     def __init__(self, version: Version) -> None:
         self._names = version.task_files
 
     def __getitem__(self, name: str) -> bytes:
-        return artifacts.path_of(self._names[name]).read_bytes()
+        with artifacts.path_of(self._names[name]).open("rb") as file:
+            return file.read(EXAMPLE_BYTES)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -24,6 +24,7 @@ from inference.tensors.signature import Signature, TensorSpec
 
 Files = Mapping[str, bytes]  # what was uploaded beside the model, by name
 Config = Mapping[str, Any]
+EXAMPLE_BYTES = 64 << 10  # of each file, from which pages make an example
 C = TypeVar("C")
 
 
@@ -259,7 +260,10 @@ class ItemPipeline(Pipeline, Generic[C]):
     def example_of(
         cls, config: Config, files: Files, signature: Signature, sample: Sample = EMPTY_SAMPLE
     ) -> dict[str, Any]:
-        """The body of a request with one item. `sample`: a row on which the model has run."""
+        """The body of a request with one item. `sample`: a row on which the model has run.
+
+        Of each file there may be only the first EXAMPLE_BYTES: pages ask this, and files of ids are large.
+        """
 
     @abstractmethod
     def samples(self) -> dict[str, Any] | None:

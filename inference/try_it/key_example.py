@@ -10,6 +10,7 @@ from registry.access.key_examples import KeyExample
 from registry.access.models import ApiKey
 from registry.access.policies import Right, rights_of_scopes
 from registry.catalogue.models import Model
+from registry.errors import ArtifactMissing
 from registry.traffic.models import Hold, Split
 from registry.traffic.selectors import live_arms, with_live_arms
 from registry.traffic.transitions import Status
@@ -23,7 +24,10 @@ def predict_example(key: ApiKey, text: str) -> KeyExample | None:
         return None
     for model in _callable_models(key):
         arm = max(live_arms(model), key=lambda arm: arm.share)
-        examples = json_examples(model.versions.select_related("artifact").get(number=arm.version))
+        try:
+            examples = json_examples(model.versions.select_related("artifact").get(number=arm.version))
+        except ArtifactMissing:  # of its task; the key, which is shown only once, must be shown all the same
+            continue
         body = next(
             (examples[form] for form in (*_ONE_ITEM, "features", "instances", "inputs") if form in examples),
             None,

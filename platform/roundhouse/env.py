@@ -294,7 +294,12 @@ VARIABLES = (
 
 # docs/clients.md tells callers to set these; people who try things out have them in the same shell.
 _CLIENT_VARIABLES = frozenset({PREFIX + "URL", PREFIX + "GRPC", PREFIX + "KEY"})
-_REMOVED = frozenset({PREFIX + "FRONT_DOOR", PREFIX + "WEB_PINNED"})
+# What to do about a removed setting, from the value it has.
+_REMOVED: Mapping[str, Callable[[str], str]] = {
+    PREFIX + "FRONT_DOOR": lambda _: "remove it",
+    PREFIX + "WEB_PINNED": lambda _: "remove it",
+    PREFIX + "DEFAULT_MODEL": lambda model: f"set {PREFIX}DEFAULT_MODELS=predict={model or 'MODEL'} instead",
+}
 _BY_NAME = {PREFIX + variable.name: variable for variable in VARIABLES}
 
 
@@ -349,7 +354,7 @@ def _unknown_names(environ: Mapping[str, str]) -> list[str]:
         ):
             continue
         if name in _REMOVED:
-            problems.append(f"{name}: this setting no longer exists; remove it.")
+            problems.append(f"{name}: this setting no longer exists; {_REMOVED[name](environ[name])}.")
             continue
         close = difflib.get_close_matches(name, known, n=1)
         hint = (

@@ -17,11 +17,17 @@ from registry.intake.errors import InsufficientStorage
 from registry.intake.file_scan import ScanLimits
 from registry.intake.file_scan.declarations import read_declaration
 from registry.intake.file_scan.embeddings import are_embeddings, model_of_embeddings
-from registry.intake.file_scan.errors import DataMissing, DataNotNamed, FileRefused, printable
+from registry.intake.file_scan.errors import DataMissing, DataNotNamed, FileRefused, printable, quote_name
 from registry.intake.file_scan.rewrite import Rewrite, missing_sentence, plan_rewrite
 from registry.intake.file_scan.scan import check_format
 from registry.intake.file_scan.sent_files import SentFile, is_archive, open_file, unpack
-from registry.intake.task_input import TaskSuggestion, is_beside, read_files, read_task_input, suggest_task
+from registry.intake.task_input import (
+    ContentsBeside,
+    TaskSuggestion,
+    is_beside,
+    read_task_input,
+    suggest_task,
+)
 
 MAX_DATA_FILES = 32  # with a model; send more in a zip
 _LIMITS = ScanLimits()
@@ -87,18 +93,21 @@ def assemble(
     """
     check_count(len(others))
     with _planned(model.file, [sent.file for sent in others], drop_zipmap) as plan:
-        found = read_task_input(task.name, task.config, plan.files())
-        task_files = {name: artifacts.store([content]).sha256 for name, content in found.kept.items()}
+        found = read_task_input(task.name, task.config, plan.declared())
+        task_files = {name: artifacts.store(plan.beside.pieces(name)).sha256 for name in found.kept}
         changes = [*plan.changes, *found.changes]
         origin = {"files": [sent.describe() for sent in (model, *others)], "changes": changes}
         return Assembled(_store(plan, keep), origin if changes else {}, found.config, task_files)
 
 
 def suggest(model: SentFile, others: Sequence[SentFile], *, task: str) -> TaskSuggestion:
-    """What these files state of a task's configuration; raise what `assemble` would. Nothing is stored."""
+    """What these files state of a task's configuration; raise what `assemble` would. Nothing is stored.
+
+    Numbers and ids of embeddings state nothing, and are not read.
+    """
     check_count(len(others))
-    with _planned(model, others, drop_zipmap=False) as plan:
-        return suggest_task(task, plan.files())
+    with _planned(model, others, drop_zipmap=False, is_outline=True) as plan:
+        return suggest_task(task, plan.declared())
 
 
 def assemble_files(
@@ -126,17 +135,17 @@ class _Plan:
 
     model: SentFile
     rewrite: Rewrite | None
-    beside: Sequence[SentFile]
+    beside: ContentsBeside
     unpacking: Sequence[str] = ()  # what it changed
 
     @property
     def changes(self) -> list[str]:
         return [*self.unpacking, *(self.rewrite.changes if self.rewrite is not None else ())]
 
-    def files(self) -> FilesBesideModel:
-        """What the files of the task contain; raises TaskFileRefused."""
+    def declared(self) -> FilesBesideModel:
+        """All that the task may learn from what was sent."""
         labels = self.rewrite.labels if self.rewrite is not None else ()
-        return FilesBesideModel(read_files(self.beside), labels, read_declaration(self.model))
+        return FilesBesideModel(self.beside, labels, read_declaration(self.model))
 
 
 def _store(plan: _Plan, keep: Callable[[], StoredFile]) -> StoredFile:
@@ -147,17 +156,23 @@ def _store(plan: _Plan, keep: Callable[[], StoredFile]) -> StoredFile:
 
 
 @contextmanager
-def _planned(model: SentFile, others: Sequence[SentFile], drop_zipmap: bool) -> Iterator[_Plan]:
+def _planned(
+    model: SentFile, others: Sequence[SentFile], drop_zipmap: bool, *, is_outline: bool = False
+) -> Iterator[_Plan]:
+    """Raises TaskFileRefused, too."""
     if not is_archive(model):
         yield _plan(model, others, drop_zipmap)
         return
+    is_npz = are_embeddings(model)
     if others:
         raise DataNotNamed(
-            "A zip must contain the model and everything beside it, and an .npz of embeddings its ids; send no other files"
-            " with it."
+            f"{quote_name(model.label)} contains all embeddings and ids; send no other files with it."
+            if is_npz
+            else "A zip must contain the model and everything beside it; send no other files with it."
         )
-    if are_embeddings(model):
-        with model_of_embeddings(model, parts.existing_folder(), _LIMITS, _check_space) as made:
+    if is_npz:
+        folder = parts.existing_folder()
+        with model_of_embeddings(model, folder, _LIMITS, _check_space, is_outline=is_outline) as made:
             yield _planned_rewrite(made.unpacked.model, made.unpacked.others, drop_zipmap, [made.change])
         return
     with unpack(model, parts.existing_folder(), _LIMITS, _check_space) as out:
@@ -171,7 +186,7 @@ def _plan(model: SentFile, others: Sequence[SentFile], drop_zipmap: bool) -> _Pl
     if not drop_zipmap and all(is_beside(file, ()) for file in others):
         named = _quick_locations(model)
         if not named:
-            return _Plan(model, None, others)
+            return _Plan(model, None, ContentsBeside(others))
         if not set(named) & {file.label for file in others}:
             raise DataMissing(missing_sentence(named))
     return _planned_rewrite(model, others, drop_zipmap)
@@ -183,7 +198,7 @@ def _planned_rewrite(
     rewrite = plan_rewrite(model, drop_zipmap=drop_zipmap, limits=_LIMITS)
     beside = [file for file in others if is_beside(file, rewrite.locations)]
     rewrite.use([file for file in others if not is_beside(file, rewrite.locations)])
-    return _Plan(model, rewrite, beside, unpacking)
+    return _Plan(model, rewrite, ContentsBeside(beside), unpacking)
 
 
 def _quick_locations(model: SentFile) -> Sequence[str]:

@@ -15,6 +15,7 @@ import pytest
 from examples.real.fetching import NotFetched, keep_licences
 from examples.real.models import EXAMPLES, PACKAGES, licences_and_notice
 from inference.pipelines.tasks import TASKS
+from inference.tensors.signature import Signature
 from tests.support.processes import ROOT, free_port
 
 MIT = "MIT License\n\nCopyright (c) 2020 Ada\n\nPermission is hereby granted, free of charge, to any person"
@@ -197,4 +198,4 @@ def test_each_model_states_what_its_task_and_the_demo_need(example):
         assert (ROOT / about["picture"]).exists()
     else:
         sample = json.loads((example.folder / "sample.json").read_text())
-        assert sample.keys() == task.example().keys()
+        assert sample.keys() == task.example_of(config, {}, Signature((), ())).keys()

@@ -159,6 +159,25 @@ class Client:
         """The names, numbers and the like in a text, or in each of a list. Option: `offset_unit`."""
         return self._predict("entities", {"model": model, **_item_field("text", text)}, **options)
 
+    def recommend(
+        self, user: Any, *, exclude: Any = None, model: str | None = None, **options: Any
+    ) -> dict[str, Any]:
+        """Items for the user with this id, best first; for a list of ids, in `answers`. Option: `top_k`.
+
+        `exclude`: ids of items that nobody gets, or a list of ids for each user.
+        """
+        field = "users" if _is_list(user) else "user"
+        return self._predict("recommend", {"model": model, field: user, "exclude": exclude}, **options)
+
+    def rank(self, user: Any, candidates: Any, *, model: str | None = None, **options: Any) -> dict[str, Any]:
+        """Which candidates this user likes best, as their places in the list, from 0. Option: `top_k`.
+
+        A user and a candidate are each an object, or a list of values. For a list of users, `candidates` has a list for each,
+        and the answer has `answers`.
+        """
+        field = "users" if _is_list(user) and any(_is_list(one, dict) for one in user) else "user"
+        return self._predict("rank", {"model": model, field: user, "candidates": candidates}, **options)
+
     def _predict(
         self, path: str, body: Mapping[str, Any], *, routing_key: str | None = None, deadline_s: float | None = None,
         dry_run: bool = False, **fields: Any,
@@ -586,6 +605,11 @@ def _encode(value: Any) -> Any:
 
 def _item_field(name: str, value: Any) -> dict[str, Any]:
     return {name: value} if isinstance(value, (str, bytes, os.PathLike)) else {f"{name}s": list(value)}
+
+
+def _is_list(value: Any, *others: type) -> bool:
+    """Whether it is a list, an array or the like, or one of the other types."""
+    return isinstance(value, (list, tuple, *others)) or bool(getattr(value, "shape", ()))
 
 
 def _image_field(image: Any) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Embeddings of users and items, as `numpy.savez` writes them, become a model that scores all items for a user.
 
-Standard library only: arrays are read in pieces, by their headers, and nothing of them is run.
+Standard library only: arrays are read by their headers, and nothing of them is run. They are read in pieces of a MiB, because
+Python's lock is held while a piece is converted.
 """
 
 import ast
 import math
+import re
 import sys
 import tempfile
 import zipfile
@@ -32,13 +34,19 @@ _USERS, _ITEMS, _USER_IDS, _ITEM_IDS = _ARRAYS = ("users", "items", "user_ids", 
 _PIECE = 1 << 20
 _ENTRIES = ListLimits(entries=16, bytes=2 * _PIECE)
 _MAGIC, _MOST_HEADER = b"\x93NUMPY", 10_000
-_ROWS_AT_ONCE = 1 << 14
 _MAX_WIDTH, _MAX_ROWS, _MAX_ID = 65_536, 20_000_000, 200
+ID_FILES = {"user_ids": "users.txt", "item_ids": "items.txt"}
+MAX_ID_FILE_BYTES = (
+    256 << 20
+)  # enough for 20 million ids of 12 bytes; processes that serve hold them in memory
+_BUCKETS = 1 << 10  # of hashes: one of 20 million ids has 20,000
 _FLOATS = {"f4": "f", "f8": "d"}
 _WHOLE = {"i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q"}
 _FLOAT, _INT64 = 1, 7  # of ONNX
 _REST_BYTES = 1 << 16  # of a model, besides its numbers
 _UCS4 = 4
+_ODD = re.compile(r"[\x00-\x1f\x7f]|^ | $")  # in an id: nobody would see it, or send it
+_MAX_INT64 = 2**63 - 1
 
 # Numbers of fields in ONNX's messages.
 _IR_VERSION, _PRODUCER, _GRAPH, _OPSETS, _METADATA = 1, 2, 7, 8, 14
@@ -65,9 +73,17 @@ def are_embeddings(file: SentFile) -> bool:
 
 @contextmanager
 def model_of_embeddings(
-    archive: SentFile, folder: Path, limits: ScanLimits = DEFAULT, check_space: Callable[[int], object] = int
+    archive: SentFile,
+    folder: Path,
+    limits: ScanLimits = DEFAULT,
+    check_space: Callable[[int], object] = int,
+    *,
+    is_outline: bool = False,
 ) -> Iterator[EmbeddingsModel]:
-    """Write the model and its ids into scratch files in the folder; raise FileRefused."""
+    """Write the model and its ids into scratch files in the folder; raise FileRefused.
+
+    An outline declares what the model would, but has no numbers and no ids: only the arrays' headers are read.
+    """
     with tempfile.TemporaryFile(dir=folder) as model, tempfile.TemporaryFile(dir=folder) as ids:
         with open_archive(archive, _ENTRIES) as source:
             entries = _checked_entries(source, archive, limits)
@@ -83,8 +99,9 @@ def model_of_embeddings(
                 _Ids.of(source, entries, name, matrix)
                 for name, matrix in ((_USER_IDS, users), (_ITEM_IDS, items))
             )
-            _write_model(model, users, items, are_numbers=item_ids.are_numbers)
-            beside = tuple(each.write(ids) for each in (user_ids, item_ids))
+            matrices = () if is_outline else (users, items)
+            _write_model(model, matrices, items.rows, are_numbers=item_ids.are_numbers)
+            beside = tuple(each.write(ids, is_empty=is_outline) for each in (user_ids, item_ids))
         model.flush()
         ids.flush()
         change = (
@@ -157,7 +174,9 @@ class _Matrix(NamedTuple):
         if header.kind not in _FLOATS or len(header.shape) != 2:
             _refuse(f"{name!r} must be a table of float32 or float64; save it with .astype('float32')")
         rows, width = header.shape
-        if not 0 < rows <= _MAX_ROWS or not 0 < width <= _MAX_WIDTH:
+        if not rows or not width:
+            _refuse(f"{name!r} has no {'numbers' if rows else 'rows'}; it needs a row of numbers for each id")
+        if rows > _MAX_ROWS or width > _MAX_WIDTH:
             _refuse(
                 f"{name!r} has {rows:,} rows of {width:,} numbers; at most {_MAX_ROWS:,} of {_MAX_WIDTH:,} are possible"
             )
@@ -172,16 +191,17 @@ class _Matrix(NamedTuple):
         """The numbers as little-endian float32."""
         with self.source.open(self.entry) as file:
             header = _Header.read(file, self.name)
-            for start in range(0, self.rows, _ROWS_AT_ONCE):
-                count = min(_ROWS_AT_ONCE, self.rows - start) * self.width
+            for start, rows in _pieces(self.rows, self.width * array(self.code).itemsize):
+                count = rows * self.width
                 numbers = _read_numbers(file, self.name, self.code, count, is_little=header.is_little)
-                if not math.isfinite(sum(numbers)):
-                    at = (
-                        start
-                        + next(n for n, one in enumerate(numbers) if not math.isfinite(one)) // self.width
-                    )
-                    _refuse(f"Row {at:,} of {self.name!r} has NaN, or a number too large for float32")
-                yield _little(numbers)
+                piece = _little(numbers)
+                if _may_be_infinite(piece):
+                    for at, number in enumerate(numbers):
+                        if not math.isfinite(number):
+                            _refuse(
+                                f"Row {start + at // self.width:,} of {self.name!r} has NaN, or a number too large for float32"
+                            )
+                yield piece
             _check_end(file, self.name)
 
 
@@ -216,43 +236,121 @@ class _Ids(NamedTuple):
     def are_numbers(self) -> bool:
         return self.header.kind in _WHOLE
 
-    def write(self, target: IO[bytes]) -> SentFile:
+    def write(self, target: IO[bytes], *, is_empty: bool = False) -> SentFile:
         """Append the ids, one in each line."""
         start = target.tell()
-        for ids in self._pieces():
-            lines = "".join(f"{one}\n" for one in ids)
-            if lines.count("\n") != len(ids) or "\r" in lines:
-                _refuse(f"{self.name!r} has an id with a line break")
-            target.write(lines.encode())
-        name = f"{self.name.removesuffix('_ids')}s.txt"
-        return SentFile(name, target.fileno(), target.tell() - start, start)
+        if not is_empty:
+            hashes = _Hashes()
+            for first, ids in self._texts():
+                self._check(ids, first)
+                hashes.add(ids)
+                target.write("".join(f"{one}\n" for one in ids).encode())
+                if target.tell() - start > MAX_ID_FILE_BYTES:
+                    _refuse(
+                        f"{self.name!r} has more than {MAX_ID_FILE_BYTES >> 20} MiB of ids; use shorter ones, such as whole"
+                        " numbers"
+                    )
+            self._check_unique(hashes)
+        return SentFile(ID_FILES[self.name], target.fileno(), target.tell() - start, start)
 
-    def _pieces(self) -> Iterator[Sequence[Any]]:
+    def _check(self, ids: Sequence[str], first: int) -> None:
+        """Refuse what the lines of a file cannot be."""
+        if self.are_numbers:
+            return
+        for row, one in enumerate(ids, first):
+            if not one:
+                _refuse(f"Row {row:,} of {self.name!r} is empty; each row needs an id")
+            if (size := len(one.encode())) > _MAX_ID:
+                _refuse(
+                    f"Row {row:,} of {self.name!r} has {size:,} bytes in UTF-8; an id has at most {_MAX_ID}"
+                )
+            if _ODD.search(one):
+                _refuse(
+                    f"Row {row:,} of {self.name!r} has a control character, such as a line break, or begins or ends with a space"
+                )
+
+    def _check_unique(self, hashes: "_Hashes") -> None:
+        """Different ids may have one hash, so those with a hash that is there twice are compared."""
         if self.entry is None:
-            yield range(self.rows)
+            return
+        for repeated in hashes.repeated():
+            rows: dict[str, int] = {}
+            for first, ids in self._texts():
+                for row, one in enumerate(ids, first):
+                    if hash(one) in repeated and rows.setdefault(one, row) != row:
+                        _refuse(
+                            f"{self.name!r} has the id {quote_name(one)} twice, in rows {rows[one]:,} and {row:,}; each row needs"
+                            " its own"
+                        )
+
+    def _texts(self) -> Iterator[tuple[int, Sequence[str]]]:
+        """The ids in pieces, each with the number of its first row."""
+        if self.entry is None:
+            for start, rows in _pieces(self.rows, 8):
+                yield start, list(map(str, range(start, start + rows)))
             return
         with self.source.open(self.entry) as file:
             _Header.read(file, self.name)
-            for start in range(0, self.rows, _ROWS_AT_ONCE):
-                yield self._read(file, min(_ROWS_AT_ONCE, self.rows - start))
+            for start, rows in _pieces(self.rows, self._width):
+                yield start, self._read(file, start, rows)
             _check_end(file, self.name)
 
-    def _read(self, file: IO[bytes], count: int) -> Sequence[Any]:
-        if self.are_numbers:
-            return _read_numbers(
-                file, self.name, _WHOLE[self.header.kind], count, is_little=self.header.is_little
-            )
+    @property
+    def _width(self) -> int:
+        """Bytes of an id in the array."""
         letter, size = self.header.kind[0], int(self.header.kind[1:])
-        width = size * (_UCS4 if letter == "U" else 1)
-        content = _read_bytes(file, self.name, width * count)
+        return size * (_UCS4 if letter == "U" else 1)
+
+    def _read(self, file: IO[bytes], start: int, count: int) -> Sequence[str]:
+        if self.are_numbers:
+            code = _WHOLE[self.header.kind]
+            numbers = _read_numbers(file, self.name, code, count, is_little=self.header.is_little)
+            if code == "Q" and self.name == _ITEM_IDS and max(numbers) > _MAX_INT64:
+                _refuse(
+                    f"{self.name!r} has numbers above {_MAX_INT64:,}; save them as texts, with .astype(str)"
+                )
+            return list(map(str, numbers))
+        content = _read_bytes(file, self.name, self._width * count)
         order = "le" if self.header.is_little else "be"
-        encoding = f"utf-32-{order}" if letter == "U" else "utf-8"
+        encoding = f"utf-32-{order}" if self.header.kind[0] == "U" else "utf-8"
+        ids: list[str] = []
         try:
-            return [
-                content[at : at + width].decode(encoding).rstrip("\0") for at in range(0, len(content), width)
-            ]
+            for at in range(0, len(content), self._width):
+                ids.append(content[at : at + self._width].decode(encoding).rstrip("\0"))
         except UnicodeDecodeError:
-            _refuse(f"{self.name!r} has an id that is not Unicode")
+            _refuse(f"Row {start + len(ids):,} of {self.name!r} is an id that is not Unicode")
+        return ids
+
+
+class _Hashes:
+    """Hashes of ids: the ids themselves would take several times the memory."""
+
+    def __init__(self) -> None:
+        self._buckets = [array("q") for _ in range(_BUCKETS)]
+
+    def add(self, ids: Sequence[str]) -> None:
+        for one in map(hash, ids):
+            self._buckets[one % _BUCKETS].append(one)
+
+    def repeated(self) -> Iterator[set[int]]:
+        """Those that are there twice, a bucket at a time."""
+        for bucket in self._buckets:
+            if len(set(bucket)) < len(bucket):
+                seen: set[int] = set()
+                yield {one for one in bucket if one in seen or seen.add(one)}  # type: ignore[func-returns-value]
+
+
+def _pieces(rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
+    """The first row of each piece, and how many rows it has."""
+    at_once = max(1, _PIECE // row_bytes)
+    for start in range(0, rows, at_once):
+        yield start, min(at_once, rows - start)
+
+
+def _may_be_infinite(floats: bytes) -> bool:
+    """Whether float32 numbers, little-endian, may have NaN or infinity among them: those and very large ones end so."""
+    ends = floats[3::4]
+    return b"\x7f" in ends or b"\xff" in ends
 
 
 def _read_numbers(file: IO[bytes], name: str, code: str, count: int, *, is_little: bool) -> "array[Any]":
@@ -280,11 +378,12 @@ def _check_end(file: IO[bytes], name: str) -> None:
 
 def _little(numbers: "array[Any]") -> bytes:
     if sys.byteorder != "little":
+        numbers = numbers[:]
         numbers.byteswap()
     return numbers.tobytes()
 
 
-def _write_model(target: IO[bytes], users: _Matrix, items: _Matrix, *, are_numbers: bool) -> None:
+def _write_model(target: IO[bytes], matrices: Sequence[_Matrix], items: int, *, are_numbers: bool) -> None:
     """user -> Gather(users) -> MatMul with the items, transposed when the file is loaded -> scores"""
     nodes = [
         _node("Gather", [_USERS, "user"], "vector"),
@@ -292,17 +391,17 @@ def _write_model(target: IO[bytes], users: _Matrix, items: _Matrix, *, are_numbe
         _node("MatMul", ["vector", "columns"], "scores"),
     ]
     ends = field(_INPUTS, _value("user", _INT64, None)) + field(
-        _OUTPUTS, _value("scores", _FLOAT, None, items.rows)
+        _OUTPUTS, _value("scores", _FLOAT, None, items)
     )
     graph = b"".join(field(_NODES, node) for node in nodes) + field(_NAME, b"recommendation") + ends
-    heads = [_tensor_head(matrix) for matrix in (users, items)]
+    heads = [_tensor_head(matrix) for matrix in matrices]
     size = len(graph) + sum(_sized(_INITIALIZERS, len(head) + matrix.size) + len(head) + matrix.size
-                            for head, matrix in zip(heads, (users, items), strict=True))  # fmt: skip
+                            for head, matrix in zip(heads, matrices, strict=True))  # fmt: skip
     target.write(number_field(_IR_VERSION, 8) + field(_PRODUCER, b"roundhouse"))
     target.write(field(_OPSETS, field(1, b"") + number_field(2, 17)))
     target.write(field(_METADATA, field(1, b"item_ids") + field(2, b"numbers" if are_numbers else b"texts")))
     target.write(_length_head(_GRAPH, size) + graph)
-    for head, matrix in zip(heads, (users, items), strict=True):
+    for head, matrix in zip(heads, matrices, strict=True):
         target.write(_length_head(_INITIALIZERS, len(head) + matrix.size) + head)
         for piece in matrix.pieces():
             target.write(piece)

@@ -56,6 +56,18 @@ def test_removed_setting_is_refused_without_a_guess(name):
         read_environment({name: "true"})
 
 
+def test_removed_setting_says_what_has_taken_its_place():
+    with pytest.raises(
+        BadEnvironment,
+        match=r"_DEFAULT_MODEL: this .* no longer exists; set ROUNDHOUSE_DEFAULT_MODELS=predict=scores instead\.",
+    ):
+        read_environment({"ROUNDHOUSE_DEFAULT_MODEL": "scores"})
+
+    assert read_environment({"ROUNDHOUSE_DEFAULT_MODELS": "predict=scores"}).default_models == {
+        "predict": "scores"
+    }
+
+
 def test_misspelt_setting_is_refused_with_a_guess():
     with pytest.raises(
         BadEnvironment, match="ROUNDHOUSE_WEB_THREDS: no such setting; did you mean ROUNDHOUSE_WEB_THREADS"

@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +16,11 @@ from registry.errors import RoundhouseError
 from roundhouse import command_lines, first_run
 from roundhouse.first_run import SampleRequest
 from roundhouse.supervisor import Child, Supervisor, port_problem
+
+_MISSING = {
+    "examples": "it comes with a checkout of Roundhouse",
+    "real": "fetch the public models first, with `make demo-real`",
+}
 
 
 class Command(BaseCommand):
@@ -34,7 +39,7 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, demo: str | None, **__: Any) -> None:
         if demo and not first_run.DEMOS[demo].folder.exists():
-            raise CommandError("The public models have not been fetched yet: run `make demo-real`.")
+            raise CommandError(f"{first_run.DEMOS[demo].folder} is missing: {_MISSING[demo]}.")
         if demo and "ROUNDHOUSE_LOG_LEVEL" not in os.environ:
             os.environ["ROUNDHOUSE_LOG_LEVEL"] = (
                 "warning"  # for the children: the credentials must stay in sight
@@ -69,8 +74,11 @@ class Command(BaseCommand):
             time.sleep(0.1)
         self._tell(welcome)
         for sample in samples:
-            _, answer = _ask("POST", f"/api/v1/models/{sample.slug}/predict", sample.body, sample.headers)
-            self._tell(f"{sample.slug} answers:\n  {answer}\n")
+            status, answer = _ask(
+                "POST", f"/api/v1/models/{sample.slug}/predict", sample.body, sample.headers
+            )
+            how = {200: "answers", 0: "does not answer"}.get(status, f"answers with status {status}")
+            self._tell(f"{sample.slug} {how}:\n  {answer}\n" if answer else f"{sample.slug} {how}.\n")
 
     def _tell(self, text: str) -> None:
         self.stdout.write(text)
@@ -80,14 +88,14 @@ class Command(BaseCommand):
 def _ask(
     method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """Status and text of the answer; 0 if nothing answers."""
+    """Status and text of the answer; 0 if nothing answers, or not all of it arrives."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.BIND, settings.BIND)  # noqa: S104
     connection = HTTPConnection(host, settings.PORT, timeout=20)
     try:
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
         return response.status, response.read().decode()
-    except OSError:
+    except (OSError, HTTPException):
         return 0, ""
     finally:
         connection.close()

@@ -5,14 +5,23 @@ import io
 import json
 import zipfile
 
+import numpy as np
 import pytest
 
 from registry.catalogue import artifacts
 from registry.catalogue.errors import InvalidTaskConfig
 from registry.catalogue.models import Model, Version
+from registry.intake import task_input
 from registry.intake.file_scan.errors import DataNotNamed, FileRefused
 from registry.intake.models import Status, Upload
-from registry.intake.services import MAX_PART_BYTES, NewModel, begin_upload, complete_upload, write_part
+from registry.intake.services import (
+    MAX_PART_BYTES,
+    NewModel,
+    begin_upload,
+    complete_upload,
+    suggest_task_config,
+    write_part,
+)
 from registry.record.models import AuditRecord
 from tests.support.clients import V1
 from tests.support.factories import an_actor
@@ -212,6 +221,43 @@ class TestConfiguration:
         assert field_of(caught) == "labels"
 
 
+def test_files_of_ids_may_be_larger_than_others_together():
+    ids = {"users.txt": bytes(70 << 20), "items.txt": b"film-1\n"}
+
+    version = complete(send(MODEL), ids, new_model=NewModel(task="recommendation"))
+
+    assert version.task_files == {name: sha256(content) for name, content in ids.items()}
+    assert artifacts.path_of(version.task_files["users.txt"]).stat().st_size == 70 << 20
+
+
+def an_npz(**arrays):
+    file = io.BytesIO()
+    np.savez(file, users=np.ones((3, 2), "f4"), **arrays)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "said"),
+    [
+        (an_npz(items=np.ones((2, 2), "f4")), "picks.npz", "'picks.npz' contains all embeddings and ids; send no other"),
+        (a_zip({"model.onnx": MODEL}), "tone.zip", "A zip must contain the model"),
+    ],
+)  # fmt: skip
+def test_an_archive_is_sent_alone(content, name, said):
+    with pytest.raises(DataNotNamed, match=said):
+        complete(send(content, name), {"users.txt": b"ada\n"}, new_model=NewModel(task="recommendation"))
+
+
+def test_numbers_of_embeddings_are_read_only_when_the_version_is_made():
+    upload = send(an_npz(items=np.full((2, 2), np.nan, "f4"), item_ids=[7, 8]), "picks.npz")
+
+    found = suggest_task_config(upload=upload, by=an_actor())
+
+    assert (found.task, found.config) == ("recommendation", {"item_ids": "numbers"})
+    with pytest.raises(FileRefused, match="Row 0 of 'items' has NaN"):
+        complete(upload, new_model=NewModel(task="recommendation"))
+
+
 class TestRefusedFiles:
     @pytest.mark.parametrize("new_model", [TENSORS, NewModel(task="classification")])
     def test_a_task_of_numbers_takes_none_and_says_so(self, new_model):
@@ -228,11 +274,16 @@ class TestRefusedFiles:
         [
             ({"config.json": bytes(40 << 20)}, "at most 32 MiB"),
             ({f"{n}.json": bytes(22 << 20) for n in range(3)}, "together"),
+            (
+                {"users.txt": bytes((1 << 20) + 1)},
+                "'users.txt' has 1,048,577 bytes; it may have at most 1 MiB",
+            ),
             ({"tokenizer.json": TOKENIZER, "a/tokenizer.json": TOKENIZER}, "send each once"),
         ],
-        ids=["large", "large together", "twice"],
+        ids=["large", "large together", "many ids", "twice"],
     )
-    def test_what_is_not_read(self, files, said):
+    def test_what_is_not_read(self, files, said, monkeypatch):
+        monkeypatch.setattr(task_input, "MAX_ID_FILE_BYTES", 1 << 20)
         upload = send(MODEL)
 
         with pytest.raises(FileRefused, match=said) as caught:

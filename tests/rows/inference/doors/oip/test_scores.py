@@ -192,8 +192,8 @@ def test_metadata_and_configuration_describe_items_and_answers(ask):
     ("slug", "inputs", "status", "code", "said"),
     [
         ("foods", {"user": ["ann", "zoe"]}, 404, "unknown_user", "no user 'zoe'"),
-        ("foods", {"user": ["ann"], "exclude": ["jam"]}, 400, "invalid_item", "`exclude[0]` must be a list in JSON"),
-        ("foods", {"user": ["ann"], "exclude": ["[]", "[]"]}, 400, "invalid_item", "2 lists for 1"),
+        ("foods", {"user": ["ann"], "exclude": ["jam"]}, 400, "invalid_item", "`exclude[0]` must be JSON"),
+        ("foods", {"user": ["ann"], "exclude": ["[]", "[]"]}, 400, "invalid_item", "a list for each of the 1 users; it has 2"),
         ("offers", {"user": ['{"likes":'], "candidates": ["[]"]}, 400, "invalid_item", "`users[0]` must be JSON"),
         ("offers", {"user": ['{"likes":""}'], "candidates": ["[]"]}, 400, "invalid_item", "at least one candidate"),
         ("people", {"age": [np.inf], "city": [""]}, 400, "invalid_item", "infinite"),

@@ -100,15 +100,25 @@ def test_each_of_several_users_has_candidates_of_its_own(post):
     assert [answer["indices"] for answer in post(RANK, body).json()["answers"]] == [[1], [0]]
 
 
-def test_more_candidates_than_share_a_run_are_ranked_together(post):
-    """They are run one part after another: as many as may wait for the version would not have room at once."""
-    prices = [at * 7 % 4_001 / 1_000 for at in range(4_000)]
-    body = {**ART, "candidates": [{"topic": "", "price": price} for price in prices]}
+def test_the_candidates_of_each_user_are_one_run(post):
+    """One run after another: together they would not have room in the version's queue."""
+    prices = [at * 7 % 1_021 / 1_000 for at in range(1_024)]
+    candidates = [{"topic": "", "price": price} for price in prices]
+    body = {"users": [ART["user"]] * 9, "candidates": [candidates] * 9}
 
-    answer, checked = post(RANK, body).json(), post(f"{RANK}?dry_run=1", body).json()
+    answers, checked = post(RANK, body).json()["answers"], post(f"{RANK}?dry_run=1", body).json()
 
-    assert answer["indices"] == sorted(range(4_000), key=prices.__getitem__)
-    assert checked["runs"] == 4
+    best_first = sorted(range(1_024), key=prices.__getitem__)
+    assert [answer["indices"] for answer in answers] == [best_first] * 9
+    assert checked["runs"] == 9
+
+
+def test_a_user_has_at_most_as_many_candidates_as_share_a_run(post):
+    candidates = [{"topic": "", "price": 1}] * 1_025
+
+    refused = post(RANK, {**ART, "candidates": candidates})
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "too_large")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +208,7 @@ REFUSED = [
     (RECOMMEND, {"users": ["ann"] * 257}, 422, "too_many_items", "at most 256", "#/users"),
     (RECOMMEND, {**ANN, "top_k": 0}, 422, "invalid_item", "`top_k`", "#/top_k"),
     (RECOMMEND, {**ANN, "exclude": "jam"}, 422, "invalid_item", "list of ids", "#/exclude"),
-    (RECOMMEND, {"users": ["ann"], "exclude": [[], []]}, 422, "invalid_item", "2 lists for 1", "#/exclude"),
+    (RECOMMEND, {"users": ["ann"], "exclude": [[], []]}, 422, "invalid_item", "a list for each of the 1 users; it has 2", "#/exclude"),
     (RECOMMEND, {**ANN, "candidates": []}, 422, "unknown_field", "`top_k`", "#/candidates"),
     (RECOMMEND, {**ANN, "model": "offers"}, 422, "wrong_task", "is ranking, not recommendation", None),
     (RECOMMEND, {**ANN, "model": "numbers"}, 422, "wrong_task", "is tensor, not recommendation", None),

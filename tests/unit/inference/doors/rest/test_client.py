@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inference.doors.rest import client as roundhouse
@@ -367,8 +368,6 @@ class TestRequests:
         return json.loads(server.requests[-1][3])
 
     def test_arrays_are_lists(self, server, client):
-        import numpy as np
-
         server.acts += [answers(ANSWER)]
 
         client.predict(
@@ -407,6 +406,39 @@ class TestRequests:
         client.detect(image, threshold=0.5)
 
         assert self.sent(server) == {**field, "threshold": 0.5}
+
+    @cases(
+        "user, field",
+        text=("ada", {"user": "ada"}),
+        number=(7, {"user": 7}),
+        several=(["ada", 7], {"users": ["ada", 7]}),
+        array=(np.array([7, 8]), {"users": [7, 8]}),
+        of_an_array=(np.array([7, 8])[0], {"user": 7}),
+    )
+    def test_users(self, server, client, user, field):
+        server.acts += [answers({"items": []})]
+
+        client.recommend(user, exclude=["film-1"], model="picks", top_k=3)
+
+        assert server.requests[0][1] == "/api/v1/recommend"
+        assert self.sent(server) == {**field, "exclude": ["film-1"], "model": "picks", "top_k": 3}
+
+    @cases(
+        "user, field",
+        features=({"age": 34}, {"user": {"age": 34}}),
+        values=([34, "cooking"], {"user": [34, "cooking"]}),
+        numbers=(np.array([34.0, 1.0]), {"user": [34.0, 1.0]}),
+        several=([{"age": 34}, {"age": 7}], {"users": [{"age": 34}, {"age": 7}]}),
+        several_values=([[34, "cooking"], (7, "games")], {"users": [[34, "cooking"], [7, "games"]]}),
+        several_numbers=(np.array([[34.0], [7.0]]), {"users": [[34.0], [7.0]]}),
+    )
+    def test_users_with_candidates(self, server, client, user, field):
+        server.acts += [answers({"indices": []})]
+
+        client.rank(user, [{"price": 20}])
+
+        assert server.requests[0][1] == "/api/v1/rank"
+        assert self.sent(server) == {**field, "candidates": [{"price": 20}]}
 
     def test_pictures_of_two_kinds_are_refused(self, client):
         with pytest.raises(ValueError, match="one list"):

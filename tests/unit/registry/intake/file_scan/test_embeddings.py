@@ -1,6 +1,7 @@
 """Embeddings from numpy become a model; hostile archives become a refusal."""
 
 import io
+import tracemalloc
 import zipfile
 from contextlib import ExitStack
 
@@ -8,6 +9,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from registry.intake.file_scan import embeddings
+from registry.intake.file_scan.declarations import read_declaration
 from registry.intake.file_scan.embeddings import are_embeddings, model_of_embeddings
 from registry.intake.file_scan.errors import ArchiveRefused, FileRefused, TooMuch
 from registry.intake.file_scan.limits import ScanLimits
@@ -44,12 +47,15 @@ def made(tmp_path):
     """Makes a model of an archive's bytes: its path, and the lines of the files beside it."""
     with ExitStack() as stack:
 
-        def make(content, **limits):
+        def make(content, *, is_outline=False, **limits):
             sent = tmp_path / "embeddings.npz"
             sent.write_bytes(content)
             file = stack.enter_context(open_file(sent, "embeddings.npz"))
-            assert are_embeddings(file)
-            out = stack.enter_context(model_of_embeddings(file, tmp_path, ScanLimits(**limits)))
+            if not are_embeddings(file):
+                raise ArchiveRefused("These are no embeddings.")
+            out = stack.enter_context(
+                model_of_embeddings(file, tmp_path, ScanLimits(**limits), is_outline=is_outline)
+            )
             model = tmp_path / "model.onnx"
             model.write_bytes(b"".join(out.unpacked.model.read(0, out.unpacked.model.size)))
             lines = {
@@ -59,6 +65,11 @@ def made(tmp_path):
             return model, lines, out.change
 
         yield make
+
+
+def declaration(model):
+    with open_file(model, model.name) as file:
+        return read_declaration(file)
 
 
 def scores(model, users):
@@ -108,6 +119,76 @@ def test_many_rows_are_read_in_pieces(made):
     assert lines["items.txt"] == [str(number) for number in range(40_000)]
 
 
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_pieces_are_small_however_wide_rows_are(tmp_path, kind):
+    """Other threads run between pieces only."""
+    sent = tmp_path / "embeddings.npz"
+    np.savez(sent, users=np.ones((100, 65_536), kind), items=np.ones((1, 65_536), kind))
+    with open_file(sent, sent.name) as file:
+        tracemalloc.start()
+        try:
+            with model_of_embeddings(file, tmp_path) as made:
+                peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert made.unpacked.model.size > 25 << 20
+    assert peak < 10 << 20
+
+
+def test_numbers_that_are_nearly_infinite(made):
+    largest = np.finfo("f4").max
+    users = np.array([[largest, -largest, 1, 0]], np.float32)
+
+    model, _, _ = made(packed(users=users, items=np.eye(4, dtype=np.float32)))
+
+    assert scores(model, [0]).tolist() == users.tolist()
+
+
+def test_an_outline_declares_what_the_model_would(made):
+    content = packed(
+        users=USERS, items=NAN, item_ids=[11, 11, 7, 3, 2]
+    )  # faults that only reading would find
+    whole, _, _ = made(packed(users=USERS, items=ITEMS, item_ids=[5, 4, 3, 2, 1]))
+    declared = declaration(whole)
+
+    model, lines, _ = made(content, is_outline=True)
+
+    assert declaration(model) == declared
+    assert declared.metadata == {"item_ids": "numbers"}
+    assert lines == {"users.txt": [], "items.txt": []}
+    with pytest.raises(ArchiveRefused, match="NaN"):
+        made(content)
+    with pytest.raises(ArchiveRefused, match="one id for each"):
+        made(packed(users=USERS, items=ITEMS, item_ids=[1]), is_outline=True)
+
+
+def test_ids_are_compared_and_not_only_their_hashes(made, monkeypatch):
+    monkeypatch.setattr(embeddings, "hash", len, raising=False)  # of ids with one length it is the same
+
+    _, lines, _ = made(packed(users=USERS, items=ITEMS, item_ids=["aa", "b", "ab", "c", "ba"]))
+
+    assert lines["items.txt"] == ["aa", "b", "ab", "c", "ba"]
+    with pytest.raises(ArchiveRefused, match="'ab' twice, in rows 2 and 4"):
+        made(packed(users=USERS, items=ITEMS, item_ids=["aa", "b", "ab", "c", "ab"]))
+
+
+def test_ids_of_200_bytes(made):
+    longest = "ä" * 100
+
+    assert made(packed(users=USERS, items=ITEMS, item_ids=[*"abcd", longest]))[1]["items.txt"][4] == longest
+
+
+def test_too_many_bytes_of_ids_are_refused_by_the_name_of_their_array(made, monkeypatch):
+    ids = [f"{number}" * 20 for number in range(7)]
+    monkeypatch.setattr(embeddings, "MAX_ID_FILE_BYTES", 7 * 21)
+    made(packed(users=USERS, items=ITEMS, user_ids=ids))
+    monkeypatch.setattr(embeddings, "MAX_ID_FILE_BYTES", 7 * 21 - 1)
+
+    with pytest.raises(ArchiveRefused, match="'user_ids' has more than"):
+        made(packed(users=USERS, items=ITEMS, user_ids=ids))
+
+
 class Trap:
     """What unpickling would run."""
 
@@ -126,7 +207,8 @@ REFUSED = {
     "float16": (packed(users=USERS.astype("f2"), items=ITEMS), "float32 or float64"),
     "integers": (packed(users=USERS.astype("i4"), items=ITEMS), "float32 or float64"),
     "by columns": (packed(users=np.asfortranarray(USERS), items=ITEMS), "stored by columns"),
-    "no rows": (packed(users=USERS[:0], items=ITEMS), "has 0 rows"),
+    "no rows": (packed(users=USERS[:0], items=ITEMS), "'users' has no rows;"),
+    "no numbers": (packed(users=USERS[:, :0], items=ITEMS[:, :0]), "'users' has no numbers;"),
     "one axis": (packed(users=USERS[0], items=ITEMS), "table"),
     "too few ids": (packed(users=USERS, items=ITEMS, item_ids=[1, 2]), "one id for each of the 5 rows"),
     "ids of objects": (
@@ -134,8 +216,25 @@ REFUSED = {
     ),
     "decimal ids": (packed(users=USERS, items=ITEMS, item_ids=np.ones(5)), "whole numbers, or texts"),
     "long ids": (packed(users=USERS, items=ITEMS, item_ids=["x" * 201] * 5), "at most 200 characters"),
-    "line breaks": (packed(users=USERS, items=ITEMS, item_ids=[*"abcd", "e\nf"]), "line break"),
-    "no Unicode": (packed(users=USERS, items=ITEMS, item_ids=np.array([b"\xff"] * 5)), "not Unicode"),
+    "ids of many bytes": (
+        packed(users=USERS, items=ITEMS, user_ids=[*"abcdef", "ä" * 100 + "x"]), "Row 6 of 'user_ids' has 201 bytes",
+    ),
+    "empty ids": (packed(users=USERS, items=ITEMS, item_ids=[*"abc", "", "e"]), "Row 3 of 'item_ids' is empty"),
+    "ids twice": (
+        packed(users=USERS, items=ITEMS, user_ids=[*"abcdef", "b"]), "'user_ids' has the id 'b' twice, in rows 1 and 6",
+    ),
+    "numbers twice": (
+        packed(users=USERS, items=ITEMS, item_ids=[7, -1, -2, 4, 7]), "'item_ids' has the id '7' twice, in rows 0 and 4",
+    ),
+    "large numbers": (
+        packed(users=USERS, items=ITEMS, item_ids=np.array([1, 2, 3, 4, 2**63], "u8")), "'item_ids' has numbers above",
+    ),
+    "line breaks": (packed(users=USERS, items=ITEMS, item_ids=[*"abcd", "e\nf"]), "Row 4 .* line break"),
+    "NUL": (packed(users=USERS, items=ITEMS, item_ids=[*"abcd", "e\0f"]), "Row 4 .* control character"),
+    "spaces": (packed(users=USERS, items=ITEMS, item_ids=["a", "b c", "d ", "e", "f"]), "Row 2 .* ends with a space"),
+    "no Unicode": (
+        packed(users=USERS, items=ITEMS, item_ids=np.array([b"a", b"b", b"\xff", b"d", b"e"])), "Row 2 .* not Unicode",
+    ),
     "other arrays": (packed(users=USERS, items=ITEMS, more=ITEMS), "'more'"),
     "cut off": (zipped(**SAVED | {"items": saved(ITEMS)[:-4]}), "ends too early"),
     "too long": (zipped(**SAVED | {"items": saved(ITEMS) + b"\0"}), "longer than its header"),
@@ -162,12 +261,18 @@ def test_what_is_refused(made, name):
 
 
 def test_a_model_above_the_limit_is_refused_before_it_is_written(made):
+    content = zipped(users=saved(USERS)[:-4], items=saved(ITEMS))  # whoever reads the first numbers notices
+
     with pytest.raises(TooMuch):
-        made(packed(users=USERS, items=ITEMS), max_file_bytes=70_000 - 4_400)
+        made(content, max_file_bytes=70_000 - 4_400)
+    with pytest.raises(ArchiveRefused, match="ends too early"):
+        made(content)
 
 
 def test_any_damage_is_refused_or_harmless(made):
-    content = bytearray(packed(users=USERS, items=ITEMS, item_ids=[5, 4, 3, 2, 1]))
+    content = packed(users=USERS, items=ITEMS, item_ids=[5, 4, 3, 2, 1])
+    model, lines, _ = made(content)
+    whole, answers = declaration(model), scores(model, range(7)).tolist()
     rng = np.random.default_rng(11)
     refused = 0
     for _ in range(300):
@@ -175,7 +280,10 @@ def test_any_damage_is_refused_or_harmless(made):
         for at in rng.integers(0, len(broken), 3):
             broken[at] = rng.integers(0, 256)
         try:
-            made(bytes(broken))
-        except (FileRefused, AssertionError):
+            model, found, _ = made(bytes(broken))
+        except FileRefused:
             refused += 1
-    assert refused > 100
+            continue
+        scan_file(model)
+        assert (declaration(model), found, scores(model, range(7)).tolist()) == (whole, lines, answers)
+    assert 100 < refused < 300
