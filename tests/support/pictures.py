@@ -16,8 +16,8 @@ PICTURES = {
     "home": ("/admin/", "light", "wide"),
     "home-dark": ("/admin/", "dark", "wide"),
     "home-phone": ("/admin/", "light", "phone"),
-    "model": ("/admin/registry/model/1/change/", "light", "wide"),
-    "version": ("/admin/registry/version/1/change/", "light", "wide"),
+    "model": ("/admin/registry/model/2/change/", "light", "wide"),  # demand
+    "version": ("/admin/registry/version/2/change/", "light", "wide"),
     "workers": ("/admin/inference/enginereport/", "light", "wide"),
 }
 _PART, _PARTS = 8 << 20, 4
