@@ -93,6 +93,7 @@ def make_clicks():
         files={"golden.jsonl": _golden_rows(np.random.default_rng(31))},
         task="ranking",
         task_config={},
+        golden_metric="auc",
     )
 
 

@@ -159,6 +159,7 @@ def make_parcels():
             "labels": ["on time", "late"],
             "defaults": {"distance_km": None, "weight_kg": None, "carrier": "", "weekday": ""},
         },
+        golden_metric="accuracy",
         files={"golden.jsonl": "".join(json.dumps({"inputs": {"row": row}, "label": label}) + "\n" for row, label in golden)},
     )  # fmt: skip
 

@@ -72,6 +72,7 @@ def make_picks():
         sample={"user": "ada", "exclude": ["The Last Orbit"], "top_k": 5},
         task="recommendation",
         task_config={"fallback_user": FALLBACK},
+        golden_metric="ndcg",
     )
 
 

@@ -39,7 +39,7 @@ def _run_printed_lines(served):
 def test_printed_lines_answer(demo):
     answers = _run_printed_lines(demo)
 
-    assert [status for *_, status in answers] == ["200"] * 4
+    assert [status for *_, status in answers] == ["200"] * 6
     assert {"outputs", "model", "version", "request_id"} <= json.loads(answers[1][0]).keys()
 
 
@@ -123,7 +123,7 @@ def test_second_run_changes_nothing(tmp_path):
         second.wait_ready()
         answers = _run_printed_lines(second)
 
-    assert [status for *_, status in answers] == ["200"] * 4
+    assert [status for *_, status in answers] == ["200"] * 6
     assert (second.data / "first-run.json").read_bytes() == kept
     assert _rows(second.data) == database
 

@@ -190,7 +190,7 @@ def test_the_demo_of_public_models_shows_their_licences_and_requests(client, rea
 def test_serve_says_how_to_fetch_models_that_are_not_there(monkeypatch, tmp_path):
     use_examples(monkeypatch, tmp_path / "missing", "real")
 
-    with pytest.raises(CommandError, match="run `make demo-real`"):
+    with pytest.raises(CommandError, match="with `make demo-real`"):
         call_command("serve", demo="real")
 
     assert not User.objects.exists()

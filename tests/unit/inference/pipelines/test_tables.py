@@ -129,11 +129,6 @@ def test_the_first_value_that_does_not_fit_is_found_among_many():
     assert refused.value.field == "rows[777]"
 
 
-def test_too_many_values():
-    with pytest.raises(TooManyItems, match="2,000,000 values"):
-        regressor(inputs=(TensorSpec("X", "FP32", (None, 2_000)),)).encode({"rows": [[1] * 2_000] * 1_001})
-
-
 def test_too_many_columns_without_names():
     with pytest.raises(BadTaskConfig, match="10,001 columns"):
         regressor(inputs=(TensorSpec("X", "FP32", (None, 10_001)),))
