@@ -101,7 +101,7 @@ class TestRecommendation:
         assert "items of its fallback user" in page.inner_text(".rh-note")
 
     def test_an_unknown_user_is_refused_in_words(self, opened, tmp_path):
-        page = opened(put_recommender(tmp_path), expected="422")
+        page = opened(put_recommender(tmp_path), expected="404")
         page.fill("#rh-try-body", "zoe")
 
         send(page, "bad")
