@@ -13,14 +13,14 @@ from inference.pipelines.pipeline import ItemPipeline
 from inference.pipelines.tasks import TASKS
 from inference.pipelines.thumbnails import MAX_SIDE
 from inference.tensors.samples import EMPTY_SAMPLE
+from inference.try_it.panels import golden_bodies
 from inference.try_it.picture_form import picture_form
 from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
-from registry.errors import ArtifactMissing
-from registry.intake.examples.selectors import current_golden_set, golden_rows_numbered
+from registry.intake.examples.selectors import current_golden_set
 from registry.kit.admin.theme import actor
 
-_ITEMS, _LONGEST = 5, 8_000  # bytes of a row
+_ITEMS = 5
 _PICTURES = 8
 _LABELS = {"top_k": 3}
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -44,7 +44,7 @@ def draw_answers(request: HttpRequest, left: Version, right: Version) -> SafeStr
             {**context, "picture": picture_form(right), **_golden_pictures(left.model)},
             request,
         )
-    bodies = _golden_bodies(left.model) or [example_of(right, EMPTY_SAMPLE)]
+    bodies = golden_bodies(left.model, _ITEMS) or [example_of(right, EMPTY_SAMPLE)]
     items = [kind.golden.shown(body) for body in bodies]
     return render_to_string(
         "admin/inference/compare_items.html",
@@ -68,15 +68,3 @@ def _golden_pictures(model: Model) -> dict[str, Any]:
         "golden_rows": range(1, min(_PICTURES, golden_set.rows) + 1),
         "longest_side": MAX_SIDE,
     }
-
-
-def _golden_bodies(model: Model) -> list[Mapping[str, Any]]:
-    """The inputs of the first rows of the Model's golden set."""
-    golden_set = current_golden_set(model)
-    if golden_set is None:
-        return []
-    try:
-        rows = golden_rows_numbered(golden_set, range(1, _ITEMS + 1))
-    except (ArtifactMissing, OSError):
-        return []
-    return [row.inputs for row in rows.values() if row.bytes <= _LONGEST]

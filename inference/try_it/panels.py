@@ -20,9 +20,13 @@ from registry.access.policies import Right
 from registry.catalogue.models import Model, Version
 from registry.catalogue.selectors import current_serving
 from registry.catalogue.transitions import Status
+from registry.errors import ArtifactMissing
+from registry.intake.examples.selectors import current_golden_set, golden_rows_numbered
 from registry.kit.admin.theme import actor
 from registry.traffic.models import Hold
 from registry.traffic.selectors import live_arms, open_holds
+
+_LONGEST = 8_000  # bytes of a row
 
 
 def draw_for_model(request: HttpRequest, model: Model) -> SafeString:
@@ -89,7 +93,20 @@ def json_examples(version: Version | None) -> dict[str, str]:
     sample = known_sample(version.artifact.sha256)
     kind = TASKS[version.model.task]
     if issubclass(kind, ItemPipeline):
-        examples = examples_of_items(kind, example_of(version, sample))
+        bodies = [] if kind.reads_files else golden_bodies(version.model, 1)
+        examples = examples_of_items(kind, bodies[0] if bodies else example_of(version, sample))
     else:
         examples = examples_of_tensors(Signature.from_json(version.signature), sample)
     return {name: orjson.dumps(body).decode() for name, body in examples.items() if name != "binary"}
+
+
+def golden_bodies(model: Model, most: int) -> list[dict[str, Any]]:
+    """Requests with one item that people know: the inputs of the first rows of the Model's golden set, if they are short."""
+    golden_set = current_golden_set(model)
+    if golden_set is None:
+        return []
+    try:
+        rows = golden_rows_numbered(golden_set, range(1, most + 1))
+    except (ArtifactMissing, OSError):
+        return []
+    return [row.inputs for row in rows.values() if row.bytes <= _LONGEST]

@@ -8,7 +8,7 @@ from django.urls import reverse
 from inference.serving import runtime
 from registry.access.policies import Role
 from tests.support.browser import chromium, open_page
-from tests.support.factories import a_person
+from tests.support.factories import a_golden_set, a_person
 from tests.support.scored_models import put_ranker, put_recommender, put_rent_model, put_table_classifier
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -157,6 +157,16 @@ class TestTables:
 
         assert page.inner_text(".rh-labels").split() == ["yes", "73.1", "%", "no", "26.9", "%"]
         assert curl_body(page) == {"row": {"age": 40, "children": 2}}
+
+    def test_it_begins_with_the_first_row_of_the_golden_set(self, opened, tmp_path):
+        version = put_table_classifier(tmp_path)
+        row = {"inputs": {"row": {"age": 34, "children": 3}}, "label": "yes"}
+        a_golden_set(version.model, row)
+
+        page = opened(version)
+
+        assert page.get_by_label("age", exact=True).input_value() == "34"
+        assert page.get_by_label("children", exact=True).input_value() == "3"
 
     def test_an_empty_number_is_missing(self, opened, tmp_path):
         page = opened(put_table_classifier(tmp_path, defaults={"children": 1}), expected="422")
