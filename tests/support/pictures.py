@@ -33,6 +33,7 @@ def main() -> None:
                 _take_whole(page, name, size)
         with _visitor(browser, demo) as page:
             _take_boxes(page, demo.url, folder)
+            _take_ranking(page, demo.url)
             _take_upload(page, demo.url, folder)
             _take_checks(page, demo.url, folder)
             _take_job(page, demo, folder)
@@ -59,6 +60,16 @@ def _take_boxes(page, url, folder):
     page.wait_for_selector("#rh-try-answer svg")
     page.mouse.move(0, 0)
     _take_part(page, "section[aria-labelledby=rh-try]", "boxes")
+
+
+def _take_ranking(page, url):
+    """Films for the user with whom the form begins."""
+    walk.open_model(page, url, "picks")
+    walk.open_tab(page, "Try it")
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.wait_for_selector(".rh-ranked")
+    page.mouse.move(0, 0)
+    _take_part(page, "section[aria-labelledby=rh-try]", "ranking")
 
 
 def _take_upload(page, url, folder):
