@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ class IdTable:
     def __init__(self, content: bytes, name: str, *, are_numbers: bool = False) -> None:
         """`name` is that of the file. Raises BadTaskConfig."""
         self.digest = hashlib.sha256(content).hexdigest()
-        content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+        content = content.removeprefix(BOM_UTF8).replace(b"\r\n", b"\n")
         self._content = content if content.endswith(b"\n") else content + b"\n"
         self._ends = np.flatnonzero(np.frombuffer(self._content, np.uint8) == ord("\n"))
         self._check(name)

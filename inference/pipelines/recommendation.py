@@ -1,5 +1,6 @@
 """Items for users, best first, from a model that scores all items for a user."""
 
+from codecs import BOM_UTF8
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -118,8 +119,8 @@ class Recommendation(ItemPipeline[UsersAsked]):
     def example_of(
         cls, config: Config, files: Files, signature: Signature, sample: Sample = EMPTY_SAMPLE
     ) -> dict[str, Any]:
-        first = files[USERS].partition(b"\n")[0].rstrip(b"\r").decode()
-        return {"user": first}
+        first = files[USERS].removeprefix(BOM_UTF8).partition(b"\n")[0].rstrip(b"\r")
+        return {"user": first.decode()}
 
     def samples(self) -> dict[str, Any]:
         return {

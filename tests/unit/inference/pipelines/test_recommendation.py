@@ -294,3 +294,5 @@ def test_files_of_other_systems():
     table = IdTable(b"\xef\xbb\xbfa\r\nb\r\n", "items.txt")
 
     assert [table[0], table[1], len(table)] == ["a", "b", 2]
+    files = {"users.txt": b"\xef\xbb\xbfann\r\nben\r\n", "items.txt": lines(ITEMS)}
+    assert Recommendation({}, files, signature()).example == {"user": "ann"}
