@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from examples.real.fetching import (
+from examples.real.packages import (
     REAL,
     ROOT,
     WHEELS,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from examples.real.fetching import REAL
+from examples.real.packages import REAL
 from tests.real import inputs as of
 from tests.real.exported import exported, exporter_licences
 from tests.real.inputs import Inputs, Maker

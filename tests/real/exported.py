@@ -5,7 +5,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from examples.real.fetching import REAL, built, environment, pinned
+from examples.real.packages import REAL, built, environment, pinned
 from tests.real.packages import licence_of
 
 PINS = Path(__file__).with_name("exporters.txt")

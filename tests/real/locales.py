@@ -6,7 +6,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from examples.real.fetching import REAL
+from examples.real.packages import REAL
 
 NAME = "en_US.UTF-8"
 _SOURCES = Path("/usr/share/i18n/locales/en_US")

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from examples.real.fetching import REAL, environment
 from examples.real.models import conversion_environment, models
+from examples.real.packages import REAL, environment
 
 HERE = Path(__file__).parent
 

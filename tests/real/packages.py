@@ -5,8 +5,8 @@ from email.parser import HeaderParser
 from functools import cache
 from pathlib import Path
 
-from examples.real.fetching import REAL, built, download, is_licence, pinned, wheel_of
 from examples.real.models import PACKAGES
+from examples.real.packages import REAL, built, download, is_licence, pinned, wheel_of
 
 PINS = [PACKAGES, Path(__file__).with_name("packages.txt")]
 _KEPT = (".onnx", ".onnx.data", ".dist-info/METADATA")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from examples.real.fetching import NotFetched, keep_licences
 from examples.real.models import EXAMPLES, PACKAGES, licences_and_notice
+from examples.real.packages import NotFetched, keep_licences
 from inference.pipelines.tasks import TASKS
 from inference.tensors.signature import Signature
 from tests.support.processes import ROOT, free_port
