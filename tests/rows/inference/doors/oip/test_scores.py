@@ -10,13 +10,12 @@ from grpc import StatusCode
 from inference.doors.grpc import inference_service
 from inference.doors.grpc.codes import refusal_for
 from inference.doors.grpc.generated import open_inference_pb2 as pb
-from inference.doors.oip.door import request_named
 from inference.engine.loop import complete
 from inference.serving import runtime
-from registry.access.keys import admit, ring
-from tests.support.factories import a_key
+from registry.access.keys import ring
+from tests.support.grpc_callers import GrpcCaller
 from tests.support.user_models import MISSING, put_bills, put_foods, put_offers, put_people
-from tests.support.wire import a_holding, in_binary, packed, received, unpacked
+from tests.support.wire import in_binary, packed, received, unpacked
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.support.routes")]
 OFFERS = [{"topic": "art", "price": 3}, {"topic": "art", "price": 1}]
@@ -54,36 +53,6 @@ def served(transactional_db, tmp_path):
     runtime.start()
     yield
     runtime.stop()
-
-
-@pytest.fixture
-def key():
-    return a_key()[1]
-
-
-@pytest.fixture
-def ask(client, key):
-    def ask(method, path, body=b"", **headers):
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {key}", **headers}
-        return client.generic(method, f"/v2/models/{path}", data, "application/json", headers=headers)
-
-    return ask
-
-
-class Caller:
-    """A caller of the gRPC services, without the connection."""
-
-    within_s = cancellation = None
-
-    def __init__(self, key):
-        self.by, self.metadata, self.holding = admit(key).principal, {}, a_holding()
-
-    def ask(self, name, version):
-        return request_named(self.by, name, version, self.cancellation)
-
-    def set_request_id(self, request_id):
-        pass
 
 
 def arrays(slug, shape):
@@ -142,7 +111,7 @@ def test_items_over_grpc(key, slug, shape, is_raw):
         else:
             tensor.contents.fp32_contents.extend(array.ravel())
 
-    answer = complete(inference_service.model_infer(message, Caller(key)))
+    answer = complete(inference_service.model_infer(message, GrpcCaller(key)))
 
     check(
         slug,
@@ -213,7 +182,7 @@ def test_what_does_not_fit_is_refused_over_http_and_grpc(ask, key, slug, inputs,
 
     refused = ask("POST", f"{slug}/infer", head + data, **{"Inference-Header-Content-Length": str(len(head))})
     with pytest.raises(Exception) as raised:
-        complete(inference_service.model_infer(message, Caller(key)))
+        complete(inference_service.model_infer(message, GrpcCaller(key)))
 
     assert (refused.status_code, orjson.loads(refused.content)["code"]) == (status, code)
     assert said in refused.json()["error"]

@@ -10,15 +10,14 @@ from inference.doors.errors import BadRequest
 from inference.doors.grpc import inference_service, predictor_service
 from inference.doors.grpc.generated import open_inference_pb2 as pb
 from inference.doors.grpc.generated import predictor_pb2
-from inference.doors.oip.door import request_named
 from inference.engine.loop import complete
 from inference.pipelines.errors import TextTooLong
 from inference.serving import runtime
 from inference.tensors.errors import WrongDtype
-from registry.access.keys import admit, ring
-from tests.support.factories import a_key
+from registry.access.keys import ring
+from tests.support.grpc_callers import GrpcCaller
 from tests.support.text_models import SENTIMENTS, WORDS, put_names, put_tone
-from tests.support.wire import a_holding, in_binary, packed, received, unpacked
+from tests.support.wire import in_binary, packed, received, unpacked
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.support.routes")]
 TEXTS = np.array(["good", "bad bad", "parcel"], object)
@@ -34,37 +33,6 @@ def served(transactional_db, tmp_path):
     runtime.start()
     yield
     runtime.stop()
-
-
-@pytest.fixture
-def key():
-    return a_key()[1]
-
-
-@pytest.fixture
-def ask(client, key):
-    def ask(method, path, body=b"", **headers):
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {key}", **headers}
-        return client.generic(method, f"/v2/models/{path}", data, "application/json", headers=headers)
-
-    return ask
-
-
-class Caller:
-    """A caller of the gRPC services, without the connection."""
-
-    within_s = cancellation = None
-
-    def __init__(self, key, model="tone"):
-        self.by, self.metadata, self.holding = admit(key).principal, {"x-model": model}, a_holding()
-        self.told = []
-
-    def ask(self, name, version):
-        return request_named(self.by, name, version, self.cancellation)
-
-    def set_request_id(self, request_id):
-        self.told.append(request_id)
 
 
 def in_json(texts, shape=None, **more):
@@ -186,7 +154,7 @@ def a_message(texts, shape=None, *, is_raw, model="tone"):
 @pytest.mark.parametrize("shape", [[3], [3, 1]], ids=["rows", "rows and an axis of one"])
 @pytest.mark.parametrize("is_raw", [False, True], ids=["contents", "raw"])
 def test_texts_over_grpc(key, shape, is_raw):
-    caller = Caller(key)
+    caller = GrpcCaller(key, x_model="tone")
 
     answer = complete(inference_service.model_infer(a_message(TEXTS, shape, is_raw=is_raw), caller))
 
@@ -200,7 +168,7 @@ def test_texts_over_grpc(key, shape, is_raw):
 def test_entities_over_grpc(key):
     message = a_message(["ann lee"], is_raw=True, model="names")
 
-    answer = complete(inference_service.model_infer(message, Caller(key)))
+    answer = complete(inference_service.model_infer(message, GrpcCaller(key, x_model="tone")))
 
     (entities,) = unpacked(answer.raw_output_contents[0], "BYTES")
     assert [entity["text"] for entity in orjson.loads(entities)] == ["ann lee"]
@@ -209,17 +177,23 @@ def test_entities_over_grpc(key):
 def test_what_does_not_fit_is_refused_over_grpc(key):
     with pytest.raises(TextTooLong, match="The text has 4 tokens"):
         complete(
-            inference_service.model_infer(a_message(["bad " * 4], is_raw=False, model="strict"), Caller(key))
+            inference_service.model_infer(
+                a_message(["bad " * 4], is_raw=False, model="strict"), GrpcCaller(key, x_model="tone")
+            )
         )
     message = a_message(["x"], is_raw=True)
     message.raw_input_contents[0] = b"\1\0\0\0\xff"
     with pytest.raises(WrongDtype, match="not valid UTF-8"):
-        complete(inference_service.model_infer(message, Caller(key)))
+        complete(inference_service.model_infer(message, GrpcCaller(key, x_model="tone")))
 
 
 def test_metadata_over_grpc(key):
-    metadata = inference_service.model_metadata(pb.ModelMetadataRequest(name="names"), Caller(key))
-    config = inference_service.model_config(pb.ModelConfigRequest(name="names"), Caller(key)).config
+    metadata = inference_service.model_metadata(
+        pb.ModelMetadataRequest(name="names"), GrpcCaller(key, x_model="tone")
+    )
+    config = inference_service.model_config(
+        pb.ModelConfigRequest(name="names"), GrpcCaller(key, x_model="tone")
+    ).config
 
     assert [(one.name, one.datatype, list(one.shape)) for one in metadata.inputs] == [("text", "BYTES", [-1])]
     assert [one.name for one in metadata.outputs] == ["entities", "tokens_given", "tokens_used"]
@@ -240,4 +214,4 @@ def test_metadata_over_grpc(key):
 )
 def test_calls_for_numbers_name_the_service_that_takes_texts(key, call, message):
     with pytest.raises(BadRequest, match=r"tone expects text \(BYTES\).*use GRPCInferenceService"):
-        complete(call(message, Caller(key)))
+        complete(call(message, GrpcCaller(key, x_model="tone")))
