@@ -1,0 +1,6 @@
+"""Imports the models of all rooms, so that Django finds them."""
+
+from moderation.deciding.models import Decision, StoredContent, StoredPicture
+from moderation.policies.models import Policy, PolicyRevision, RuleDay
+
+__all__ = ["Decision", "Policy", "PolicyRevision", "RuleDay", "StoredContent", "StoredPicture"]

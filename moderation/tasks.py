@@ -1,0 +1,16 @@
+"""Celery entry points; each calls one service."""
+
+from celery import shared_task
+
+from moderation.deciding import held
+from moderation.deciding.retention import remove_old_decisions
+
+
+@shared_task(name="moderation.decide_held")
+def decide_held() -> None:
+    held.decide_held()
+
+
+@shared_task(name="moderation.expire_decisions")
+def expire_decisions() -> None:
+    remove_old_decisions()
