@@ -25,7 +25,7 @@ class PatternList:
         self._patterns = [(pattern, _compile(pattern, place)) for place, pattern in enumerate(patterns)]
 
     def find(self, text: Readable, *, most: int = 20) -> list[Hit]:
-        """The first `most` hits, in the order of the text. Raises PatternTooSlow."""
+        """Up to `most` hits, in the order of the text. Raises PatternTooSlow."""
         ends_at = time.monotonic() + self._limit_s
         found: dict[Hit, None] = {}
         try:

@@ -110,7 +110,7 @@ def _tiles(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The luma of 64 × 64 places of the blurred picture. Never holds more than some lines of a large one as numbers."""
     height, width, _ = pixels.shape
     if (height, width) == (_SIDE, _SIDE):
-        return pixels @ _LUMA
+        return np.asarray(pixels @ _LUMA)
     # Rows and columns are blurred independently, and of each only the 64 that are looked at are needed.
     lines = np.stack([weights @ (pixels[part] @ _LUMA) for part, weights in _blurred_places(height)])
     return np.stack([lines[:, part] @ weights for part, weights in _blurred_places(width)], axis=1)

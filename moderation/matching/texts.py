@@ -18,11 +18,14 @@ from moderation.matching.characters import (
 )
 
 _ASCII_KEYS = bytes(ord(key_as_is(chr(code)) or BREAK) if code < 128 else 0 for code in range(256))
-# $ and @ stand for a letter beside one, the others only between two: the scam! in a sentence is no scami.
-_SYMBOLS_IN_WORDS = re.compile(
-    r"[@$€£]+(?=[^\W\d_])|(?<=[^\W\d_])[@$€£]+|(?<=[^\W\d_])[!|+](?=[^\W_])|(?<=[^\W_])[!|+](?=[^\W\d_])"
-)
+_SYMBOLS = re.compile(r"[@$!|+€£]+")
+_EDGE_SYMBOLS, _OTHERS = "@$€£", "!|+"  # the first may be the edge of a word
 _WORD = re.compile(r"[^ .]+")
+_RUN = re.compile(r"(.)\1*+", re.DOTALL)
+_MERGED_RUN = re.compile(
+    r"(?:rn|m)++|(?:r(?!n))++|(?:vv|w)++|v|(.)\1*+", re.DOTALL
+)  # the runs of what `merge` returns
+SPELLED_RUN = re.compile(r"([^ .])(?:[ .]*+\1)*+")  # whatever separates the letters
 _OTHER_RUN = re.compile(r"([^\x00-\x7f])\1+")
 _PAIRS = [
     key * 2 for key in " abcdefghjklmnopqrstuvwxyz269"
@@ -69,6 +72,14 @@ def collapse(keys: str) -> str:
         while pair in keys:
             keys = keys.replace(pair, pair[0])
     return keys if keys.isascii() else _OTHER_RUN.sub(r"\1", keys)
+
+
+def find_runs(pattern: re.Pattern[str], keys: str, start: int, end: int) -> list[Run]:
+    runs = []
+    for match in pattern.finditer(keys, start, end):
+        key = match[0][:2] if pattern is _MERGED_RUN else match[0][0]
+        runs.append(Run({"rn": "m", "vv": "w"}.get(key, key[0]), match.start(), match.end() - 1))
+    return runs
 
 
 def merge(keys: str) -> str:
@@ -119,19 +130,8 @@ class View:
 
     def runs(self, *, merged: bool) -> list[Run]:
         """What `merged` or `plain` consist of, with the places in `keys`."""
-        found: list[Run] = []
-        keys = self.keys.replace(BREAK, SPACE)
-        at = 0
-        while at < len(keys):
-            key, end = keys[at], at + 1
-            if merged and key in "rv" and keys[at : at + 2] in {"rn", "vv"}:
-                key, end = ("m" if key == "r" else "w"), at + 2
-            if found and found[-1].key == key:
-                found[-1] = found[-1]._replace(last=end - 1)
-            else:
-                found.append(Run(key, at, end - 1))
-            at = end
-        return found
+        pattern = _MERGED_RUN if merged else _RUN
+        return find_runs(pattern, self.keys.replace(BREAK, SPACE), 0, len(self.keys))
 
 
 class Readable:
@@ -145,7 +145,7 @@ class Readable:
         """The ways to read it: by what characters look like and by what they are, symbols as breaks and as letters."""
         views = self._views_of(self.text, has_symbols=False)
         if not SYMBOLS.isdisjoint(self.text):
-            stands = _SYMBOLS_IN_WORDS.sub(_letters_of, self.text)
+            stands = _SYMBOLS.sub(_letters_of, self.text)
             if stands != self.text:
                 views += self._views_of(stands, has_symbols=True)
         return views
@@ -180,4 +180,25 @@ class Readable:
 
 
 def _letters_of(symbols: re.Match[str]) -> str:
-    return "".join(STANDS_FOR[symbol][0] for symbol in symbols[0])
+    """What the symbols stand for beside letters: in the middle of a word all of them, at its edge some."""
+    before, after = _character(symbols.string, symbols.start() - 1), _character(symbols.string, symbols.end())
+    whole = symbols[0]
+    if before.isalnum() and after.isalnum() and (before.isalpha() or after.isalpha()):
+        return _stand(whole)
+    if after.isalpha():
+        plain = len(whole) - len(whole.lstrip(_OTHERS))
+        return whole[:plain] + _stand(whole[plain:])
+    if before.isalpha():
+        standing = len(whole) - len(whole.lstrip(_EDGE_SYMBOLS))
+        return _stand(whole[:standing]) + whole[standing:]
+    if len(whole) > 2 and not before.isalnum() and not after.isalnum() and set(whole) <= set(_EDGE_SYMBOLS):
+        return _stand(whole)
+    return whole
+
+
+def _stand(symbols: str) -> str:
+    return "".join(STANDS_FOR[symbol][0] for symbol in symbols)
+
+
+def _character(text: str, place: int) -> str:
+    return text[place] if 0 <= place < len(text) else ""

@@ -31,7 +31,7 @@ from moderation.matching.characters import (
     readings,
 )
 from moderation.matching.errors import BadList
-from moderation.matching.texts import Hit, Readable, Run, View, collapse, merge
+from moderation.matching.texts import SPELLED_RUN, Hit, Readable, Run, View, collapse, find_runs, merge
 
 MAX_ENTRIES, MAX_LENGTH = 50_000, 100
 _WIDEST_GAP = 3  # characters between the words of a phrase, or between the letters of a word
@@ -106,7 +106,7 @@ class WordList:
                 self._spelled.add(collapse("".join(keys)), entry)
 
     def find(self, text: Readable, *, most: int = 20) -> list[Hit]:
-        """The first `most` hits, in the order of the text."""
+        """Up to `most` hits, in the order of the text."""
         found: dict[Hit, None] = {}
         for hit in self._hits(text):
             found[hit] = None
@@ -145,7 +145,7 @@ class WordList:
         """Words whose letters are spelled one by one, or that are divided."""
         for pattern in (_SPELLED, _DIVIDED) if BREAK in view.keys else (_SPELLED,):
             for group in pattern.finditer(view.keys):
-                runs = _runs_of_letters(view.keys, *group.span())
+                runs = find_runs(SPELLED_RUN, view.keys, *group.span())
                 keys = "".join(run.key for run in runs)
                 for first, last, entry in self._spelled.find(keys):
                     start, end = runs[first].first, runs[last].last + 1
@@ -273,12 +273,18 @@ def _atoms(text: str, has_symbols: bool, span: tuple[int, int], at_most: int) ->
         if len(atoms) > 2 and atoms[-1].character == atoms[-2].character == atoms[-3].character == character:
             continue
         for reading in readings(character):
-            if character == "I" and place and text[place - 1].islower():
+            if character == "I" and _is_after_lower_case(text, place):
                 reading = reading._replace(looks="l")
             atoms.append(_Atom(character, reading))
         if len(atoms) > at_most:
             return None
     return atoms
+
+
+def _is_after_lower_case(text: str, place: int) -> bool:
+    """Whether an I follows a small letter, with at most one I between: so it is likely to be an l, as in kiIl."""
+    before = text[max(0, place - 2) : place].removesuffix("I")
+    return before[-1:].islower()
 
 
 def _align(groups: list[tuple[str, int]], atoms: list[_Atom]) -> int | None:
@@ -342,19 +348,6 @@ def _cuts(first: Run, last: Run, entry: _Entry) -> Iterator[tuple[int, int]]:
     for start in sorted(starts, reverse=True):
         for end in sorted(ends):
             yield start, end
-
-
-def _runs_of_letters(keys: str, start: int, end: int) -> list[Run]:
-    runs: list[Run] = []
-    for at in range(start, end):
-        key = keys[at]
-        if key in (SPACE, BREAK):
-            continue
-        if runs and runs[-1].key == key:
-            runs[-1] = runs[-1]._replace(last=at)
-        else:
-            runs.append(Run(key, at, at))
-    return runs
 
 
 def _is_piece_edge(keys: str, at: int) -> bool:
