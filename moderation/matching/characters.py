@@ -113,7 +113,7 @@ def _is_in(ranges: tuple[tuple[int, int], ...], character: str) -> bool:
 def fold(character: str) -> str:
     """NFKC and case folding of one character, its marks with it. May be several letters, or none."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", character).casefold())
-    letters = "".join(letter for letter in folded if not is_ignored(letter))
+    letters = "".join(letter for letter in folded if not is_ignored(letter)).replace("ʼ", "'")
     return letters if len(letters) <= _MOST_LETTERS else BREAK  # ﷺ is a sentence
 
 

@@ -32,7 +32,7 @@ _PAIRS = [
 ]  # i has the key of l, most digits those of letters
 
 
-class Hit(NamedTuple):
+class TextHit(NamedTuple):
     """Offsets are code points of the original text: `text[start:end]` is what was found."""
 
     start: int
@@ -87,6 +87,12 @@ def merge(keys: str) -> str:
     return keys.replace("rn", "m").replace("vv", "w")
 
 
+def after_marks(text: str, end: int) -> int:
+    while end < len(text) and text[end] in MARKS:
+        end += 1
+    return end
+
+
 class View:
     """One way to read the whole text as keys, with the way back to it."""
 
@@ -94,7 +100,7 @@ class View:
         self.text = text  # as long as the original
         self.keys = keys
         self.has_symbols = has_symbols  # that stand for letters
-        self._table = _BY_LOOKS if by_looks else _AS_IS
+        self.by_looks = by_looks
 
     @cached_property
     def plain(self) -> str:
@@ -114,16 +120,17 @@ class View:
         return [match.span() for match in _WORD.finditer(self.keys)]
 
     def span(self, first: int, end: int) -> tuple[int, int]:
-        """The part of the text that `keys[first:end]` was made from."""
+        """The part of the text that `keys[first:end]` was made from, with the marks on its last letter."""
         if self._origins is None:
             return first, end
-        return self._origins[first], self._origins[end - 1] + 1
+        return self._origins[first], after_marks(self.text, self._origins[end - 1] + 1)
 
     @cached_property
     def _origins(self) -> list[int] | None:
         if self.text.isascii():
             return None
-        lengths = [len(self._table[ord(character)]) for character in self.text]
+        table = _BY_LOOKS if self.by_looks else _AS_IS
+        lengths = [len(table[ord(character)]) for character in self.text]
         if not lengths or max(lengths) == min(lengths) == 1:
             return None
         return [place for place, length in enumerate(lengths) for _ in range(length)]
@@ -154,7 +161,7 @@ class Readable:
     def _views_of(text: str, *, has_symbols: bool) -> list[View]:
         if text.isascii():
             keys = text.encode("ascii").translate(_ASCII_KEYS).decode("ascii")
-            return [View(text, keys, has_symbols=has_symbols, by_looks=False)]
+            return [View(text, keys, has_symbols=has_symbols, by_looks=True)]
         by_looks, as_is = text.translate(_BY_LOOKS), text.translate(_AS_IS)
         views = [View(text, by_looks, has_symbols=has_symbols, by_looks=True)]
         if as_is != by_looks:
