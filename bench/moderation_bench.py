@@ -186,7 +186,7 @@ def _store_decisions():
     )  # fmt: skip
     policy.save()
     rules, chance = read_rules(content), random.Random(1)
-    words = [line.split()[0] for line in (ROOT / "README.md").read_text().splitlines() if line.strip()]
+    words = [word for word in (ROOT / "README.md").read_text().split() if word.isalpha()]
     for _ in range(STORED // 2_000):
         decisions, contents = [], []
         for _ in range(2_000):
