@@ -9,10 +9,11 @@ from inference.engine import errors as engine
 from inference.errors import InvalidOutput, LimitsUnavailable, Loading, Stopping
 from inference.pipelines.errors import BadTaskConfig, UnusableOutput
 from inference.serving import runtime
-from moderation.deciding import detectors
+from moderation.deciding import detectors, writer
 from moderation.matching.errors import PatternTooSlow
 from moderation.matching.patterns import PatternList
 from moderation.matching.pictures import PictureHashes
+from moderation.policies.models import Policy
 from registry.catalogue.models import Model
 from registry.errors import ArtifactMissing
 from registry.traffic import services as traffic
@@ -133,8 +134,6 @@ def test_a_model_that_is_stopped(moderate):
     ],
 )
 def test_a_rule_that_cannot_be_asked(moderate, deciding, rule, source):
-    from moderation.policies.models import Policy
-
     rules = [*SEED_POLICY["rules"], {"name": "odd", "kind": "detector", "code": "odd", "block": 0.5, **rule}]
     publish_content(Policy.objects.get(), {"rules": rules})
     deciding.refresh()
@@ -173,8 +172,6 @@ def test_hashes_that_cannot_be_made(moderate, monkeypatch):
 
 
 def test_a_list_that_takes_too_long(moderate, deciding, monkeypatch):
-    from moderation.policies.models import Policy
-
     rule = {"name": "slow", "kind": "patterns", "patterns": ["x+"], "code": "slow", "effect": "block"}
     publish_content(Policy.objects.get(), {"rules": [*SEED_POLICY["rules"], rule]})
     deciding.refresh()
@@ -190,9 +187,21 @@ def test_a_list_that_takes_too_long(moderate, deciding, monkeypatch):
     assert {problem["code"] for answer in answers for problem in answer["problems"]} == {"list_failed"}
 
 
+def test_no_free_thread_for_lists(moderate, deciding, monkeypatch):
+    rule = {"name": "slow", "kind": "patterns", "patterns": ["x+"], "code": "slow", "effect": "block"}
+    publish_content(Policy.objects.get(), {"rules": [*SEED_POLICY["rules"], rule]})
+    deciding.refresh()
+
+    async def refuse(work):
+        raise engine.Overloaded
+
+    monkeypatch.setattr("moderation.deciding.examination.off_loop", refuse)
+
+    _check_nothing_is_allowed(_decisions(moderate, CLEAN))
+
+
 def test_a_database_that_is_away_while_a_block_is_written(moderate, deciding, monkeypatch):
     """The caller gets an error, not an answer that nobody could look up."""
-    from moderation.deciding import writer
 
     def fail(batch):
         raise DatabaseError("It was injected.")
