@@ -11,7 +11,10 @@ RoundhouseError
 ├── Invalid
 │   ├── InvalidPolicy       a policy's rules are wrong; says where
 │   ├── InvalidContent      what was sent to be moderated cannot be read; says where
-│   └── NotADetector        a policy names a Model that does not read such contents
+│   ├── NotADetector        a policy names a Model that does not read such contents
+│   ├── InvalidMapping      a label cannot be mapped to this category; says where
+│   └── LanguageNotScored   nothing that a requested attribute needs reads the content's language
+├── AttributeNotScored      something that a requested attribute needs did not answer
 └── WritesBehind            decisions arrive faster than the database takes them
 """
 
@@ -89,3 +92,26 @@ class NotADetector(Invalid):
     """A policy names a Model that does not read such contents; change the rule, or the Model."""
 
     code = "not_a_detector"
+
+
+class InvalidMapping(_InvalidPart):
+    """The mapping is not valid."""
+
+    code = "invalid_mapping"
+
+
+class LanguageNotScored(Invalid):
+    """No detector of a requested attribute reads this language."""
+
+    code = "language_not_scored"
+
+
+class AttributeNotScored(RoundhouseError):
+    """A detector that a requested attribute needs did not answer; a person reviews the content. Try again later."""
+
+    code = "attribute_not_scored"
+    retryable = True
+
+    def __init__(self, message: str, *, decision: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.members: Mapping[str, Any] = {"roundhouse": decision}
