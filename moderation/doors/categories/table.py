@@ -22,14 +22,6 @@ class CategoryTable:
         mapped = self.mapped.get((protocol, detector, label))
         return usual_categories(protocol, label) if mapped is None else mapped
 
-    def mapped_labels(self, protocol: str, detector: str) -> list[str]:
-        """The labels of a detector that somebody has mapped."""
-        return [
-            label
-            for of_protocol, of_detector, label in self.mapped
-            if (of_protocol, of_detector) == (protocol, detector)
-        ]
-
 
 @lru_cache(maxsize=256)
 def categories_fed(
