@@ -111,7 +111,7 @@ class Feeding:
     def _by_code(self, detector: str, label: str | None) -> Iterator[str]:
         """By the codes of the rules that look for the label; with None, of all rules that ask the detector."""
         for rule in self.detector_rules:
-            looks = rule.detector == detector and (label is None or rule.looks_for(label))
+            looks = rule.detector == detector and (label is None or not rule.labels or label in rule.labels)
             if looks and (category := self._codes[rule.code]) is not None:
                 yield category
 

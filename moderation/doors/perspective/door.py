@@ -104,7 +104,7 @@ class PerspectiveDoor(JsonDoor):
             "languages": wanted.languages or _language(one),
             "roundhouse": ours,
         }
-        if not wanted.languages and one.verdict.language:
+        if not wanted.languages and one.verdict.language and not one.policy.rules.default_language:
             answer["detectedLanguages"] = _language(one)
         if wanted.client_token:
             answer["clientToken"] = wanted.client_token

@@ -12,6 +12,7 @@ from registry.traffic import services as traffic
 from tests.support.detector_faults import raising
 from tests.support.detectors import SEED_POLICY, a_policy, publish_content
 from tests.support.factories import a_key, an_actor
+from tests.support.text_models import put_tone
 
 PATH = "/v1alpha1/comments:analyze"
 # A recorded call has these fields; those of the second line have no effect here.
@@ -162,12 +163,34 @@ def test_another_detector_that_reads_the_language_does_not_make_up_a_score(analy
     assert error["details"][0]["reason"] == "LANGUAGE_NOT_SCORED"
 
 
-def test_a_detected_language_is_told(analyze, deciding):
+def test_the_policys_default_language_is_not_a_detected_one(analyze, deciding):
     _policy(deciding, *SEED_POLICY["rules"], default_language="en")
 
     answer = analyze("mild")
 
-    assert answer["languages"] == ["en"]
+    assert (answer["languages"], "detectedLanguages" in answer) == (["en"], False)
+
+
+def test_a_detected_language_is_told(analyze, deciding, tmp_path):
+    put_tone(tmp_path, "language", labels=["de", "fr", "en"])
+    runtime.started().refresh()
+    _policy(deciding, {**SEED_POLICY["rules"][0], "languages": ["de"]}, language_detector="language")
+
+    german = analyze("bad bad")
+    english = analyze("good good", status=400)
+
+    assert (german["languages"], german["detectedLanguages"]) == (["de"], ["de"])
+    assert "does not support the language en" in english["error"]["message"]
+
+
+def test_a_language_detector_that_fails_is_an_error(analyze, deciding, tmp_path):
+    """Which detectors read the text is unknown then."""
+    put_tone(tmp_path, "language", labels=["de", "fr", "en"])
+    _policy(deciding, {**SEED_POLICY["rules"][0], "languages": ["de"]}, language_detector="language")
+    traffic.stop_model(model=Model.objects.get(slug="language"), text="repairs", by=an_actor())
+    runtime.started().refresh()
+
+    assert analyze("bad", status=503)["error"]["status"] == "UNAVAILABLE"
 
 
 def test_do_not_store(analyze):
