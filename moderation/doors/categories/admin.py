@@ -79,6 +79,7 @@ class RemoveForm(forms.Form):
 @admin.register(CategoryMapping)
 class CategoryMappingsPage(ReadOnlyPage, ModelAdmin[CategoryMapping]):
     right = ModerationRight.READ_POLICIES
+    fields = readonly_fields = ("protocol", "detector", "label", "category")
 
     def get_urls(self) -> list[URLPattern]:
         name = "moderation_categorymapping"
