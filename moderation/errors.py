@@ -112,6 +112,6 @@ class AttributeNotScored(RoundhouseError):
     code = "attribute_not_scored"
     retryable = True
 
-    def __init__(self, message: str, *, decision: Mapping[str, Any]) -> None:
+    def __init__(self, message: str | None = None, *, decision: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
-        self.members: Mapping[str, Any] = {"roundhouse": decision}
+        self.members: Mapping[str, Any] = {"roundhouse": decision} if decision else {}
