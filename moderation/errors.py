@@ -55,10 +55,10 @@ class NothingToRollBackTo(Conflict):
     code = "nothing_to_roll_back_to"
 
 
-class _InvalidPart(Invalid):
+class _InvalidPart(Exception):
     """Something in a JSON document is wrong; `place` leads to it."""
 
-    def __init__(self, message: str, *place: str | int) -> None:
+    def __init__(self, message: str | None = None, *place: str | int) -> None:
         super().__init__(message)
         self.place = place
 
@@ -69,13 +69,13 @@ class _InvalidPart(Invalid):
         return {"errors": [{"pointer": pointer_to(*map(str, self.place)), "detail": str(self)}]}
 
 
-class InvalidPolicy(_InvalidPart):
+class InvalidPolicy(_InvalidPart, Invalid):
     """The policy is not valid."""
 
     code = "invalid_policy"
 
 
-class InvalidContent(_InvalidPart):
+class InvalidContent(_InvalidPart, Invalid):
     """The content cannot be read."""
 
     code = "invalid_content"
@@ -94,7 +94,7 @@ class NotADetector(Invalid):
     code = "not_a_detector"
 
 
-class InvalidMapping(_InvalidPart):
+class InvalidMapping(_InvalidPart, Invalid):
     """The mapping is not valid."""
 
     code = "invalid_mapping"
