@@ -90,6 +90,16 @@ def test_errors_are_the_clients_own(client, foreign):
     assert refused.value.code == "not_authenticated"
 
 
+def test_a_deadline(client):
+    assert (
+        client.moderations.create(input=KIND, extra_headers={"X-Deadline-Ms": "9000"}).results[0].flagged
+        is False
+    )
+    with pytest.raises(openai.BadRequestError) as wrong:
+        client.moderations.create(input=KIND, extra_headers={"X-Deadline-Ms": "soon"})
+    assert wrong.value.code == "bad_deadline"
+
+
 def test_the_asynchronous_client_with_many_requests_at_once(foreign):
     async def ask():
         async with openai.AsyncOpenAI(

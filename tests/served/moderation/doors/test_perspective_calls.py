@@ -1,5 +1,7 @@
 """Calls of the Perspective API against a running product, with the key in the address."""
 
+from tests.support.processes import post
+
 PATH = "/v1alpha1/comments:analyze"
 TEXT = "😀 Terrible, awful service from Charles Babbage. I want my money back."
 CALL = {
@@ -28,6 +30,17 @@ def test_a_call(foreign):
     assert units[2 * span["begin"] : 2 * span["end"]].decode("utf-16-le") == "Charles Babbage"
     assert (answer["languages"], answer["clientToken"]) == (["en"], "call-1")
     assert answer["roundhouse"]["decision"] == "block"
+
+
+def test_the_key_in_a_header_gets_the_same_answer(foreign):
+    """Without a query string the event loop answers, else Django."""
+    _, in_address = foreign.post(f"{PATH}?key={foreign.key}", CALL)
+    status, in_header = post(f"{foreign.url}{PATH}", CALL, Authorization=f"Bearer {foreign.key}")
+
+    assert status == 200
+    for answer in (in_address, in_header):
+        answer["roundhouse"].pop("request_id")
+    assert in_header == in_address
 
 
 def test_errors_are_googles(foreign):
