@@ -120,7 +120,7 @@ class CategoryMappingsPage(ReadOnlyPage, ModelAdmin[CategoryMapping]):
         except RoundhouseError as error:
             form.add_error(None, str(error))
             return self._page(request, {known: form})
-        messages.success(request, f"{known.service}: {added}.")
+        messages.success(request, f"Mapped for {known.service}: {added}.")
         return redirect("admin:moderation_categorymapping_changelist")
 
     def remove_mapping(self, request: HttpRequest, protocol: str) -> HttpResponse:
@@ -130,7 +130,7 @@ class CategoryMappingsPage(ReadOnlyPage, ModelAdmin[CategoryMapping]):
         mapping = LabelMapping(**form.cleaned_data)
         try:
             remove_category_mapping(protocol=known, mapping=mapping, by=actor(request))
-            messages.success(request, f"{known.service}: removed {mapping}.")
+            messages.success(request, f"Removed for {known.service}: {mapping}.")
         except RoundhouseError as error:
             messages.error(request, str(error))
         return redirect("admin:moderation_categorymapping_changelist")
