@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 
 from moderation.deciding.models import Decision
 from moderation.errors import UnknownDecision
+from registry.access.models import Tenant
 
 
 def decisions() -> QuerySet[Decision]:
@@ -33,6 +34,21 @@ def decision_by_request_id(within: QuerySet[Decision], request_id: str) -> Decis
             " contents sent with `do_not_store` have none."
         )
     return decision
+
+
+def decisions_about(within: QuerySet[Decision], content_id: str) -> QuerySet[Decision]:
+    """All decisions about one content id. The tenants are named, because the index begins with them."""
+    of_anybody = Q(tenant__isnull=True) | Q(tenant__in=list(Tenant.objects.values_list("pk", flat=True)))
+    return within.filter(of_anybody, content_id=content_id)
+
+
+def decisions_matching(within: QuerySet[Decision], text: str) -> QuerySet[Decision]:
+    """By an exact request id or content id."""
+    found = decisions_about(within, text)
+    try:
+        return found | within.filter(pk=UUID(hex=text))
+    except ValueError:
+        return found
 
 
 def newer_decisions(of: str = "") -> Exists:

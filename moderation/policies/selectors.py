@@ -30,6 +30,11 @@ def revision_of(policy: Policy, number: int) -> PolicyRevision:
     return revision
 
 
+def has_published() -> bool:
+    """Whether any policy decides, or ever did."""
+    return PolicyRevision.objects.filter(status=RevisionStatus.PUBLISHED).exists()
+
+
 def waiting_revision(policy: Policy) -> PolicyRevision | None:
     """The revision that waits for approval."""
     return policy.revisions.filter(status=RevisionStatus.REQUESTED).first()
@@ -49,6 +54,12 @@ def previous_revision(policy: Policy) -> PolicyRevision | None:
         .order_by("-number")
         .first()
     )
+
+
+def revision_before(revision: PolicyRevision) -> PolicyRevision | None:
+    """The revision that decided when this one was made."""
+    published = PolicyRevision.objects.filter(policy=revision.policy_id, status=RevisionStatus.PUBLISHED)
+    return published.filter(number__lt=revision.number).order_by("-number").first()
 
 
 def editable_content(policy: Policy) -> Mapping[str, Any]:
