@@ -7,14 +7,18 @@ class ModerationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from django.db.models.signals import post_migrate
+
         import moderation.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
         from moderation.policies.sentences import POLICY_SENTENCES
         from moderation.rights import MODERATION_GRANTS
         from registry.access.policies import GRANTS
+        from registry.access.roles import sync_roles
         from registry.record.events import EVENT_KINDS
         from registry.record.sentences import SENTENCES
 
         GRANTS.add("moderation", MODERATION_GRANTS, order=200)
+        post_migrate.connect(sync_roles, sender=self)  # runs after our pages' permissions exist
         for action, sentence in POLICY_SENTENCES.items():
             SENTENCES.add(action, sentence)
         EVENT_KINDS.add("policy_requested", "A revision of a policy waits for another person's approval.")

@@ -24,7 +24,7 @@ from moderation.policies.selectors import policies
 from moderation.policies.transitions import RevisionStatus
 from moderation.rights import ModerationRight
 from registry.kit.actors import require_right
-from registry.kit.admin.columns import Tone, badge, moment_column, state_column
+from registry.kit.admin.columns import Tone, badge, moment_column
 from registry.kit.admin.facts import when
 from registry.kit.admin.pages import OwnPage, exact_filter
 from registry.kit.admin.panels import PanelPage
@@ -74,9 +74,11 @@ class PolicyPage(VerbPages, TabbedPage, ModelAdmin[Policy]):
         waiting = PolicyRevision.objects.filter(policy=OuterRef("pk"), status=RevisionStatus.REQUESTED)
         rows = policies().annotate(
             is_waiting=Exists(waiting),
-            differs=Case(
+            has_new_draft=Case(
                 When(draft__isnull=True, then=Value(False)),
                 When(draft=F("current__content"), then=Value(False)),
+                When(draft=dict(services.EMPTY), current=None, then=Value(False)),
+                When(Exists(waiting.filter(content=OuterRef("draft"))), then=Value(False)),
                 default=Value(True),
                 output_field=BooleanField(),
             ),
@@ -146,7 +148,7 @@ class PolicyPage(VerbPages, TabbedPage, ModelAdmin[Policy]):
 
     @display(description="state")
     def state(self, policy: Any) -> SafeString:
-        states = states_of(policy, has_draft=policy.differs, is_waiting=policy.is_waiting)
+        states = states_of(policy, has_draft=policy.has_new_draft, is_waiting=policy.is_waiting)
         return SafeString(" ".join(badge(state.word, state.tone) for state in states))
 
     @display(description="decisions in 24 hours")
@@ -189,8 +191,8 @@ class DecisionPage(OwnPage, ModelAdmin[Decision]):
     right = ModerationRight.READ_DECISIONS
     own_template = "admin/moderation/decision.html"
     list_display = [
-        moment_column("received_at", "received"), state_column("ruling", RULING_TONES, "decision"), "violations", "words",
-        "decided_by", "content_id", "author_id", "context", "language", "is_held",
+        moment_column("received_at", "received"), "decision", "violations", "text_snippet", "content_id", "author_id",
+        "context", "decided_by",
     ]  # fmt: skip
     list_filter = [
         "ruling", ViolationFilter, "policy", ("received_at", PeriodFilter), "is_held", exact_filter("context", "context"),
@@ -226,16 +228,21 @@ class DecisionPage(OwnPage, ModelAdmin[Decision]):
     def shown(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
         return {"title": f"Decision {row.request_id}", **decision_context(request, row)}
 
+    @display(description="decision", ordering="ruling")
+    def decision(self, decision: Decision) -> SafeString:
+        shown = badge(decision.ruling, RULING_TONES[Ruling(decision.ruling)])
+        return format_html("{} {}", shown, badge("held", Tone.BUSY)) if decision.is_held else shown
+
     @display(description="violations")
     def violations(self, decision: Decision) -> SafeString | str:
         chips = [format_html('<span class="rh-chip">{}</span>', code) for code in decision.codes]
-        return SafeString(" ".join(chips)) or "–"
+        return format_html("<span>{}</span>", SafeString(" ".join(chips))) if chips else "–"
 
     @display(description="text")
-    def words(self, decision: Any) -> SafeString | str:
+    def text_snippet(self, decision: Any) -> SafeString | str:
         snippet = decision.snippet or ""
         return format_html("<bdi>{}</bdi>", snippet) if snippet else "–"
 
-    @display(description="policy", ordering="policy")
+    @display(description="policy, revision", ordering="policy")
     def decided_by(self, decision: Decision) -> str:
-        return f"{decision.policy} revision {decision.revision.number}"
+        return f"{decision.policy}, {decision.revision.number}"

@@ -72,7 +72,11 @@ def decisions_of_a_day(policy: Policy) -> str:
 def policy_header(policy: Policy) -> dict[str, Any]:
     waiting = waiting_revision(policy)
     return {
-        "states": states_of(policy, has_draft=has_changed_draft(policy), is_waiting=waiting is not None),
+        "states": states_of(
+            policy,
+            has_draft=has_changed_draft(policy) and (waiting is None or waiting.content != policy.draft),
+            is_waiting=waiting is not None,
+        ),
         "waiting": waiting,
         "decided": decisions_of_a_day(policy),
         "decisions_url": f"{reverse('admin:moderation_decision_changelist')}?policy__id__exact={policy.pk}",

@@ -22,7 +22,8 @@ def has_changed_draft(policy: Policy) -> bool:
     """Whether the draft says something else than the current revision."""
     if policy.draft is None or policy.retired_at is not None:
         return False
-    return policy.current is None or policy.draft != policy.current.content
+    before = policy.current.content if policy.current is not None else services.EMPTY
+    return bool(policy.draft != before)
 
 
 def changes_of_draft(policy: Policy) -> list[str]:
@@ -76,7 +77,7 @@ class GoBackForm(ReasonForm):
         previous = previous_revision(self.row)
         if previous is None:
             return []
-        first = f"Revision {previous.number} decides again. It was published for: {previous.reason}"
+        first = f"Revision {previous.number} decides again. It was published for: “{previous.reason}”."
         return [first, *change_sentences(self.row.current, previous.content)]
 
 

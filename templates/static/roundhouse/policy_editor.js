@@ -89,6 +89,26 @@
 
   // --- a card
 
+  let fields = 0;
+
+  // Names each field, and says its help text with it.
+  function label(place) {
+    for (const part of place.querySelectorAll(".rh-field")) {
+      const control = part.querySelector(":scope > .rh-input");
+      const help = part.querySelector(":scope > small");
+      const target = control || (part.matches("fieldset") ? part : part.querySelector(":scope input"));
+      fields += 1;
+      if (control) {
+        control.id ||= `rh-field-${fields}`;
+        part.querySelector(":scope > label").htmlFor = control.id;
+      }
+      if (help && target) {
+        help.id ||= `rh-help-${fields}`;
+        target.setAttribute("aria-describedby", help.id);
+      }
+    }
+  }
+
   function makeCard(rule) {
     const card = clone("rh-rule-card").firstElementChild;
     card.kind = rule.kind;
@@ -102,6 +122,7 @@
     const reads = rule.reads?.length ? rule.reads : TEXT_PARTS;
     for (const tick of field(card, "reads").querySelectorAll("input")) tick.checked = reads.includes(tick.value);
     if (rule.kind === "detector") prepareDetector(card, rule);
+    label(card);
     connect(card);
     summarize(card);
     return card;
@@ -119,7 +140,7 @@
     valueOf(card, "distance").value = rule.distance ?? data.distance;
     if (rule.kind !== "words") field(card, "anywhere").remove();
     if (rule.kind !== "hashes") field(card, "distance").remove();
-    text.querySelector("input[type=file]").addEventListener("change", (event) => addFromFile(card, event.target));
+    text.querySelector("[data-add-file]").addEventListener("click", () => chooseFile(card));
     count(card);
   }
 
@@ -129,9 +150,16 @@
     card.querySelector("[data-count]").textContent = `${number.toLocaleString("en")} ${number === 1 ? of.one : of.many}.`;
   }
 
-  async function addFromFile(card, input) {
-    const [file] = input.files;
-    if (!file) return;
+  // The field is made when it is needed: the theme's script would follow one that is on the page, and fail.
+  function chooseFile(card) {
+    const input = document.createElement("input");
+    input.type = "file";
+    input.accept = ".txt,.csv,text/plain";
+    input.addEventListener("change", () => { if (input.files.length) addFromFile(card, input.files[0]); });
+    input.click();
+  }
+
+  async function addFromFile(card, file) {
     const of = LISTS[card.kind];
     const area = valueOf(card, of.field);
     const present = lines(area.value);
@@ -145,7 +173,6 @@
     }
     const added = [...new Set(found)].filter((line) => !known.has(line));
     area.value = [...present, ...added].join("\n");
-    input.value = "";
     count(card);
     changed(card);
     tell(`${added.length.toLocaleString("en")} ${added.length === 1 ? of.one : of.many} added from ${file.name}; ${(found.length - added.length).toLocaleString("en")} were there already.`);
@@ -515,6 +542,7 @@
 
   addEventListener("beforeunload", (event) => { if (isDirty()) event.preventDefault(); });
 
+  label(root.querySelector("[data-general]"));
   show(data.content);
   clean = JSON.stringify(documentOf());
   warn(data.warnings);
