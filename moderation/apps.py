@@ -10,13 +10,16 @@ class ModerationConfig(AppConfig):
         from django.db.models.signals import post_migrate
 
         import moderation.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
+        from moderation.deciding.trials import GATE, decision_gates
         from moderation.policies.sentences import POLICY_SENTENCES
         from moderation.rights import MODERATION_GRANTS
         from registry.access.policies import GRANTS
         from registry.access.roles import sync_roles
         from registry.record.events import EVENT_KINDS
         from registry.record.sentences import SENTENCES
+        from registry.traffic.gates import GATES
 
+        GATES.add(GATE, decision_gates)
         GRANTS.add("moderation", MODERATION_GRANTS, order=200)
         post_migrate.connect(sync_roles, sender=self)  # runs after our pages' permissions exist
         for action, sentence in POLICY_SENTENCES.items():

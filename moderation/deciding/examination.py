@@ -1,7 +1,6 @@
 """Examining contents: everything that a policy looks at is asked at the same time, within one deadline."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -115,19 +114,33 @@ def _payloads(one: Examined) -> dict[str, str | bytes]:
 
 
 async def _ask_needed(examined: Sequence[Examined], rules: Sequence[PolicyRules], asking: Asking) -> None:
-    """Ask every detector that is needed and was not asked, once for the parts of all contents that it reads."""
-    wanted: dict[tuple[str, type], list[tuple[Examined, str, Any]]] = defaultdict(list)
+    """Ask every detector that is needed and was not asked."""
+    needed = {
+        detector
+        for one, policy in zip(examined, rules, strict=True)
+        for detector in needed_detectors(policy, one.findings)
+    }
+    await _together([ask_detector(detector, examined, rules, asking) for detector in sorted(needed)])
+
+
+async def ask_detector(
+    detector: str, examined: Sequence[Examined], rules: Sequence[PolicyRules], asking: Asking
+) -> None:
+    """Ask a detector once about the parts of all contents that need it and for which it was not asked."""
+    texts: list[tuple[Examined, str, Any]] = []
+    pictures: list[tuple[Examined, str, Any]] = []
     for one, policy in zip(examined, rules, strict=True):
-        payloads = _payloads(one)
-        for detector in needed_detectors(policy, one.findings):
-            if detector in one.findings.detectors or detector in one.findings.failures:
-                continue
-            one.findings.detectors[detector] = DetectorAnswer(0, "", [])
-            reads = _reads(policy, detector)
-            for part, payload in payloads.items():
-                if kind_of_part(part) in reads:
-                    wanted[detector, type(payload)].append((one, part, payload))
-    await _together([_ask(detector, items, asking) for (detector, _), items in wanted.items()])
+        findings = one.findings
+        if detector in findings.detectors or detector in findings.failures:
+            continue
+        if detector not in needed_detectors(policy, findings):
+            continue
+        findings.detectors[detector] = DetectorAnswer(0, "", [])
+        reads = _reads(policy, detector)
+        for part, payload in _payloads(one).items():
+            if kind_of_part(part) in reads:
+                (texts if isinstance(payload, str) else pictures).append((one, part, payload))
+    await _together([_ask(detector, items, asking) for items in (texts, pictures) if items])
 
 
 def _reads(policy: PolicyRules, detector: str) -> set[str]:

@@ -111,3 +111,59 @@ class StoredPicture(models.Model):
 
     def __str__(self) -> str:
         return f"picture {self.number} of {self.decision_id}"
+
+
+class RunStatus(models.TextChoices):
+    """How far a comparison in the background is."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class BackgroundComparison(models.Model):
+    """A comparison of stored decisions with what they would be. A worker fills in the result."""
+
+    status = models.CharField(max_length=7, choices=RunStatus, default=RunStatus.WAITING, editable=False)
+    done = models.PositiveIntegerField(default=0, editable=False)
+    total = models.PositiveIntegerField(default=0, editable=False)
+    result = models.JSONField(null=True, editable=False)
+    failure = models.CharField(max_length=500, blank=True, editable=False)
+    made_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class PolicyPreview(BackgroundComparison):
+    """What a draft would change in the decisions that its policy made."""
+
+    policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="previews", editable=False)
+    content = models.JSONField(editable=False)
+    draft_edits = models.PositiveIntegerField(editable=False)
+    made_by = models.CharField(max_length=200, editable=False)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"preview of {self.policy}"
+
+
+class DetectorTrial(BackgroundComparison):
+    """What another version of a detector would change in stored decisions."""
+
+    version = models.ForeignKey(
+        "registry.Version", on_delete=models.CASCADE, related_name="+", editable=False
+    )
+    compared_with = models.ForeignKey(
+        "registry.Version", null=True, on_delete=models.CASCADE, related_name="+", editable=False
+    )
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"trial of {self.version}"

@@ -18,7 +18,7 @@ from inference.serving.calls import DEADLINE_S
 from moderation.deciding import process
 from moderation.deciding.answers import Explanation, answer_for, codes_of, encode_evidence
 from moderation.deciding.contents import MAX_ID, MAX_TEXT, MAX_TITLE, MAX_URL, Content, SentPicture
-from moderation.deciding.detectors import Asking
+from moderation.deciding.detectors import OURSELVES, Asking
 from moderation.deciding.examination import Examined, examine
 from moderation.deciding.findings import Findings
 from moderation.deciding.fixed_texts import fixed_verdict
@@ -36,9 +36,6 @@ from registry.kit.text import storable
 TRY_AGAIN_AFTER = timedelta(seconds=10)
 _ASKING_SHARE = 0.9  # of the time that is left; the rest is for writing and answering
 _AGAIN_WITHIN_S = 60.0
-_OURSELVES = Principal(
-    key_id=0, name="moderation", tenant_id=0, tenant="", scopes=frozenset(), models=None, expires_at=None
-)
 
 
 @dataclass(slots=True)
@@ -112,10 +109,10 @@ async def decide_again(held: Sequence[Decision]) -> list[Decided]:
         table.find(decision.tenant_id, content.context)
         for decision, content in zip(held, contents, strict=True)
     ]
-    asking = Asking(_OURSELVES, time.monotonic() + _AGAIN_WITHIN_S, Priority.BULK)
+    asking = Asking(OURSELVES, time.monotonic() + _AGAIN_WITHIN_S, Priority.BULK)
     examined = await _examine(contents, policies, asking, is_test=False)
     return [
-        _decided(one, verdict, policy, before.received_at, _OURSELVES, is_stored=True, before=before)
+        _decided(one, verdict, policy, before.received_at, OURSELVES, is_stored=True, before=before)
         for (one, verdict), policy, before in zip(examined, policies, held, strict=True)
     ]
 
