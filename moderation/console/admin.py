@@ -15,6 +15,7 @@ from moderation.console.decision_page import decision_context, picture_response
 from moderation.console.drafts import save_draft
 from moderation.console.policy_panels import decisions_of_a_day, policy_header, states_of
 from moderation.console.policy_verbs import POLICY_VERBS
+from moderation.console.preview_panel import show_preview, start_preview
 from moderation.deciding.models import Decision
 from moderation.deciding.selectors import decisions, decisions_matching
 from moderation.policies import services
@@ -93,8 +94,25 @@ class PolicyPage(VerbPages, TabbedPage, ModelAdmin[Policy]):
         return _NO_MODEL
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(require_POST(self._save_draft))
-        return [path("<int:pk>/draft/", view, name="moderation_policy_draft"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:pk>/draft/", wrap(require_POST(self._save_draft)), name="moderation_policy_draft"),
+            path("<int:pk>/previews/", wrap(require_POST(self._preview)), name="moderation_policy_preview"),
+            path(
+                "<int:pk>/previews/<int:number>/",
+                wrap(require_GET(self._show_preview)),
+                name="moderation_policy_show_preview",
+            ),
+            *super().get_urls(),
+        ]
+
+    def _preview(self, request: HttpRequest, pk: int) -> HttpResponse:
+        require_right(actor(request), ModerationRight.EDIT_POLICIES, model_id=_NO_MODEL)
+        return start_preview(request, self._policy(request, pk))
+
+    def _show_preview(self, request: HttpRequest, pk: int, number: int) -> HttpResponse:
+        require_right(actor(request), ModerationRight.EDIT_POLICIES, model_id=_NO_MODEL)
+        return show_preview(request, self._policy(request, pk), number)
 
     def _save_draft(self, request: HttpRequest, pk: int) -> HttpResponse:
         require_right(actor(request), ModerationRight.EDIT_POLICIES, model_id=_NO_MODEL)

@@ -16,6 +16,7 @@ from moderation.console.marked_content import (
     mark_text,
     numbered,
 )
+from moderation.console.preview_panel import draft_verdict
 from moderation.deciding.answers import Explanation, stored_explanation
 from moderation.deciding.findings import Findings, image_part
 from moderation.deciding.models import Decision, StoredContent, StoredPicture
@@ -44,6 +45,13 @@ _ADVICE = {
     "language_not_covered": "Add a detector for this language to the policy, or send the language that the text is in.",
     "text_not_covered": "Add a rule that reads texts to the policy.",
     "image_not_covered": "Add a rule that reads pictures to the policy.",
+    "title_not_covered": "Add a rule that reads titles to the policy.",
+    "unreadable_picture": "It is damaged, or in a format that is not read.",
+    "item_not_fetched": "Look whether its host is in ROUNDHOUSE_ITEM_HOSTS, and whether the picture is still there.",
+    "unusable_output": "Look at the detector’s version: it answered with numbers that are none.",
+    "list_failed": "Simplify the expressions of the policy’s list.",
+    "stopped": "Somebody stopped this Model; its page says why.",
+    "overloaded": "The installation has too much to do; look at the workers.",
     "not_a_detector": "Change the rule, or the Model that it names.",
     "deadline_exceeded": "If this happens often, look at the Model’s traffic: it is too slow, or has too little room.",
     "no_live_version": "Make a version of this Model live.",
@@ -109,7 +117,14 @@ def decision_context(request: HttpRequest, decision: Decision) -> dict[str, Any]
         StoredPicture.objects.filter(decision=decision, file__isnull=False).values_list("number", flat=True)
     )
     earlier, later = _history(decision)
+    drafted = draft_verdict(decision, request.GET.get("preview", ""))
     return {
+        "drafted": drafted,
+        "drafted_evidence": (
+            _linked(drafted.verdict.told, links, explanation)
+            if drafted is not None and drafted.verdict
+            else []
+        ),
         "decision": decision,
         "tone": TONES[Ruling(decision.ruling)],
         "is_stored": content is not None,

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from moderation.console.detector_choices import choices_as_json, detector_choices, draft_warnings
 from moderation.console.policy_verbs import POLICY_VERBS, has_changed_draft
+from moderation.console.preview_panel import draw_preview
 from moderation.console.wording import differences, rules_in_words
 from moderation.deciding.models import Decision
 from moderation.policies.models import Policy, PolicyRevision, RuleDay
@@ -93,6 +94,8 @@ def draw_rules(request: HttpRequest, policy: Policy) -> SafeString:
         "is_draft": policy.draft is not None,
         "rules": rules_in_words(content),
         "data": editor_data(policy, content) if may_edit else None,
+        "preview_url": reverse("admin:moderation_policy_preview", args=[policy.pk]),
+        "preview": draw_preview(request, policy, policy.previews.first()) if may_edit else "",
     }
     return render_to_string("admin/moderation/rules_panel.html", context, request)
 
