@@ -20,7 +20,6 @@ from moderation.console.preview_panel import draft_verdict
 from moderation.deciding.answers import Explanation, stored_explanation
 from moderation.deciding.findings import Findings, image_part
 from moderation.deciding.models import Decision, StoredContent, StoredPicture
-from moderation.deciding.selectors import decisions_about
 from moderation.policies.rules import Ruling, split_detector
 from registry.catalogue.models import Model, Version
 from registry.kit.admin.columns import Tone
@@ -233,9 +232,7 @@ def _history(decision: Decision) -> tuple[list[Decision], list[Decision]]:
     rows = Decision.objects.select_related("policy", "revision").defer(
         "evidence", "findings", "revision__content"
     )
-    same = (
-        decisions_about(rows, decision.content_id).filter(tenant=decision.tenant_id).exclude(pk=decision.pk)
-    )
+    same = rows.filter(tenant=decision.tenant_id, content_id=decision.content_id).exclude(pk=decision.pk)
     newest = same.order_by("-received_at", "-decided_at")[: 2 * _HISTORY_SHOWN]
     moment = (decision.received_at, decision.decided_at)
     before = [one for one in newest if (one.received_at, one.decided_at) <= moment][:_HISTORY_SHOWN]

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from moderation.deciding.answers import codes_of
@@ -19,6 +21,7 @@ from registry.errors import NotAllowed, RoundhouseError
 from registry.kit.admin.theme import actor
 
 _NO_STORE = {"Cache-Control": "no-store"}
+_SLOW = timedelta(seconds=10)
 _OPEN = frozenset({RunStatus.WAITING, RunStatus.RUNNING})
 
 
@@ -82,6 +85,7 @@ def _shown(policy: Policy, preview: PolicyPreview) -> dict[str, Any]:
         "preview": preview,
         "policy": policy,
         "words": preview_in_words(result) if result is not None else None,
+        "is_slow": timezone.now() - preview.made_at > _SLOW,
         "is_outdated": preview.draft_edits != policy.draft_edits,
         "percent": 100 * preview.done // preview.total if preview.total else 0,
     }
