@@ -1,8 +1,10 @@
-"""What decisions cost beside predictions of the same Models: `python -m bench.moderation_bench [decide preview]`.
+"""What decisions cost beside predictions of the same Models: `python -m bench.moderation_bench [decide preview outage]`.
 
 decide   one content after the other, beside the slowest of its three detectors alone; and 32 connections, beside predictions of
          these Models
 preview  a draft's preview over 100,000 stored decisions
+outage   90,000 contents while a detector is stopped, which are decided by themselves when it is back; as many as arrive in 30
+         minutes at 50 a second
 
 Ratios are medians over repeats that alternate between what is compared. Exits with 1 if a mark is missed.
 """
@@ -10,11 +12,12 @@ Ratios are medians over repeats that alternate between what is compared. Exits w
 import argparse
 import os
 import random
+import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -30,7 +33,7 @@ from bench.serving.wire import Request, post  # noqa: E402
 now = time.perf_counter
 DETECTORS = {"tone": "text-classification", "names": "entities", "abuse": "text-classification"}
 TEXT = "The parcel arrived on Tuesday, and the box was still closed. Thanks to Ada for the quick answer."
-STORED = 100_000
+STORED, HELD = 100_000, 90_000
 
 _PREPARE = """
 import os, sys
@@ -63,11 +66,24 @@ def moderating():
             config.write_bytes(orjson.dumps(about["task_config"]))
             left_out = {"model.onnx", "about.json", "sample.json", "golden.jsonl"}
             beside = [path for path in example.iterdir() if path.name not in left_out]
-            installation.import_model(slug, example / "model.onnx", *beside, task=task, task_config=str(config))
+            installation.import_model(slug, example / "model.onnx", *beside, task=task, task_config=config)
         installation._manage("shell", "--no-imports", "-c", _PREPARE)
-        key = installation._manage(
-            "issue_key", "bench", "--tenant", "bench", "--scope", "moderate", "--scope", "predict"
-        ).strip().splitlines()[-1]
+        key = (
+            installation._manage(
+                "issue_key",
+                "bench",
+                "--tenant",
+                "bench",
+                "--scope",
+                "moderate",
+                "--scope",
+                "predict",
+                "--scope",
+                "registry.write",
+            )
+            .strip()
+            .splitlines()[-1]
+        )
         with installation.served() as (url, _):
             yield url, key, folder
 
@@ -76,9 +92,7 @@ def decide(repeats: int, seconds: int) -> None:
     with moderating() as (url, key, folder):
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         body = orjson.dumps({"text": TEXT})
-        predictions = {
-            slug: Request(f"/api/v1/models/{slug}/predict", body, headers) for slug in DETECTORS
-        }
+        predictions = {slug: Request(f"/api/v1/models/{slug}/predict", body, headers) for slug in DETECTORS}
         content = Request("/api/v1/moderate", body, headers)
         for request in (content, *predictions.values()):
             status, _, answer = post(url, request)
@@ -106,13 +120,17 @@ def _one_by_one(url, folder, content, predictions, repeats, seconds) -> None:
 def _together(url, folder, content, predictions, repeats, seconds) -> None:
     ratios, lines = [], []
     for _ in range(repeats):
-        rates = [wrk.run(url, one, folder, connections=32, seconds=seconds).rate for one in predictions.values()]
+        rates = [
+            wrk.run(url, one, folder, connections=32, seconds=seconds).rate for one in predictions.values()
+        ]
         # a second of the server is shared by three predictions of one content
         of_all_three = 1 / sum(1 / rate for rate in rates)
         decision = wrk.run(url, content, folder, connections=32, seconds=seconds)
         ratios.append(decision.rate / of_all_three)
         told = ", ".join(f"{slug} {rate:,.0f}" for slug, rate in zip(predictions, rates, strict=True))
-        lines.append(f"  {wrk.figures(decision)}; predictions: {told}; all three for a content {of_all_three:,.0f} /s")
+        lines.append(
+            f"  {wrk.figures(decision)}; predictions: {told}; all three for a content {of_all_three:,.0f} /s"
+        )
     print("32 connections", *lines, sep="\n")
     mark("decisions, of contents that get the three predictions", median(ratios), "x", at_least=0.5)
 
@@ -139,12 +157,19 @@ def _raise_cut_off(content: dict) -> dict:
 
 
 def _add_words(content: dict) -> dict:
-    entries = [f"{first}{second}" for first in ("cas", "vir", "lot", "bet", "win") for second in ("ino", "al", "to", "ter")]
+    entries = [
+        f"{first}{second}"
+        for first in ("cas", "vir", "lot", "bet", "win")
+        for second in ("ino", "al", "to", "ter")
+    ]
     words = {"name": "words", "kind": "words", "entries": entries, "code": "spam", "effect": "review"}
     return {**content, "rules": [*content["rules"], words]}
 
 
-_DRAFTS: dict[str, Callable[[dict], dict]] = {"another cut-off": _raise_cut_off, "a new list of 20 words": _add_words}
+_DRAFTS: dict[str, Callable[[dict], dict]] = {
+    "another cut-off": _raise_cut_off,
+    "a new list of 20 words": _add_words,
+}
 
 
 def _time_preview(policy, what: str, change: Callable[[dict], dict]) -> None:
@@ -194,7 +219,10 @@ def _store_decisions():
             for name in ("tone", "names", "abuse"):
                 score = chance.random() ** 3
                 found.detectors[name] = DetectorAnswer(
-                    3, "0123456789abcdef", [("text", "good", 1 - score, None), ("text", "bad", score, None)], "A"
+                    3,
+                    "0123456789abcdef",
+                    [("text", "good", 1 - score, None), ("text", "bad", score, None)],
+                    "A",
                 )
             verdict, at = verdict_of(rules, found), timezone.now()
             decision = Decision(
@@ -210,7 +238,50 @@ def _store_decisions():
     return policy
 
 
-PARTS = {"decide": decide, "preview": preview}
+def outage(repeats: int, seconds: int) -> None:
+    texts = [
+        f"{TEXT} {number}" if number % 3 else f"You are an idiot, number {number}." for number in range(HELD)
+    ]
+    with moderating() as (url, key, folder):
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+
+        def ask(path: str, body: dict | list | None = None) -> dict:
+            status, _, answer = post(url, Request(path, orjson.dumps(body), headers))
+            assert status == 200, answer
+            return orjson.loads(answer)
+
+        ask("/api/v1/models/abuse/stop", {"text": "bench"})
+        time.sleep(2)
+        began, allowed = now(), 0
+        for first in range(0, HELD, 50):
+            contents = [{"text": text, "content_id": text} for text in texts[first : first + 50]]
+            answers = ask("/api/v1/moderate", {"contents": contents})["decisions"]
+            allowed += sum(answer["decision"] == "allow" for answer in answers)
+        print(f"outage: {HELD:,} contents in {now() - began:.0f} s, {allowed} of them allowed")
+        mark("contents that were allowed during the outage", allowed, "", at_most=0)
+        ask("/api/v1/models/abuse/start", {"reason": "bench"})
+        began = now()
+        open_cases = HELD
+        while open_cases and now() - began < 1_200:
+            time.sleep(5)
+            open_cases = _count(folder, "is_held")
+        took = now() - began
+        reviewed = _count(folder, "ruling = 'review' AND NOT EXISTS (SELECT 1 FROM moderation_decision newer"
+                                  " WHERE newer.redecides_id = moderation_decision.id)")  # fmt: skip
+        print(f"  decided by themselves in {took:.0f} s; blocked {_count(folder, _BLOCKED):,}")
+        mark("open cases; without the outage there are none", reviewed, "", at_most=0)
+
+
+_BLOCKED = "ruling = 'block'"
+
+
+def _count(folder: Path, condition: str) -> int:
+    with closing(sqlite3.connect(folder / "data" / "roundhouse.sqlite3", timeout=20)) as connection:
+        query = f"SELECT count(*) FROM moderation_decision WHERE {condition}"
+        return connection.execute(query).fetchone()[0]
+
+
+PARTS = {"decide": decide, "preview": preview, "outage": outage}
 
 
 def main() -> None:
