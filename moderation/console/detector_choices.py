@@ -5,12 +5,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from inference.pipelines.entities import Entities, Grouping, TokenTag
+from inference.pipelines.image_classification import ImageClassification
 from inference.pipelines.text_classification import TextClassification
 from moderation.policies.rules import READS_OF_TASK, split_detector
 from registry.catalogue.models import Alias, Model, Version
 from registry.traffic.selectors import live_arms, with_live_arms
 
 MOST_MODELS = 500
+# Of their labels one is always likely, so a rule that looks for all of them finds something in every content.
+_ALTERNATIVES = frozenset({TextClassification.task, ImageClassification.task})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,11 @@ def _warnings(
             f"{slug} has no live version; until it has one, contents are sent to review.",
         )
         return
+    if not rule.get("labels") and choice.task in _ALTERNATIVES and len(choice.labels) > 1:
+        yield DraftWarning(
+            ("rules", place, "labels"),
+            f"No label is chosen, so each label of {slug} counts, also a harmless one: {', '.join(choice.labels[:4])}.",
+        )
     for label in rule.get("labels") or []:
         if choice.labels and label not in choice.labels:
             yield DraftWarning(

@@ -163,7 +163,7 @@ class World:
         policy = a_list_policy(name=WORDS["name"])
         services.save_draft(policy=policy, content={"rules": [OTHER]}, expected=None, by=an_actor())
         services.request_publication(policy=policy, reason="because", by=an_actor())
-        PolicyPreview.objects.create(pk=1, policy=policy, content={"rules": [OTHER]}, draft_edits=1)
+        self.preview = PolicyPreview.objects.create(policy=policy, content={"rules": [OTHER]}, draft_edits=1)
         a_decision(policy)
 
     def path(self, route: Route) -> str:
@@ -175,6 +175,8 @@ class World:
             return WORDS[name]
         if name in {"slug", "model"}:
             return self.slug
+        if "/previews/<" in route.pattern and name in {"preview", "number"}:
+            return self.preview.pk
         if name in {"number", "row", "position"}:
             return 1
         if name == "sha256":

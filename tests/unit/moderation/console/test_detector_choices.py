@@ -4,6 +4,7 @@ from moderation.console.detector_choices import DetectorChoice, draft_warnings, 
 
 TAGS = {"labels": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]}
 TONE = DetectorChoice("tone", "", "text-classification", ["text", "title"], 3, ["angry", "calm"], ["stable"])
+NAMES = DetectorChoice("names", "", "entities", ["text", "title"], 1, ["PER", "LOC"], [])
 COLD = DetectorChoice("cold", "", "text-classification", ["text", "title"], None, [], [])
 
 
@@ -22,7 +23,7 @@ def test_others_have_their_labels():
 
 def warnings(**rule):
     content = {"rules": [{"kind": "words"}, {"kind": "detector", "detector": "tone", **rule}]}
-    return [(one.place, one.sentence) for one in draft_warnings(content, [TONE, COLD])]
+    return [(one.place, one.sentence) for one in draft_warnings(content, [TONE, COLD, NAMES])]
 
 
 def test_a_misspelt_label_never_fires():
@@ -38,6 +39,14 @@ def test_a_rule_that_is_off_warns_of_nothing():
 
 def test_a_detector_without_a_live_version():
     assert warnings(detector="cold")[0][0] == ("rules", 1, "detector")
+
+
+def test_no_label_means_every_label():
+    ((place, sentence),) = warnings()
+
+    assert place == ("rules", 1, "labels")
+    assert sentence == "No label is chosen, so each label of tone counts, also a harmless one: angry, calm."
+    assert warnings(detector="names") == []  # entities are only there if there are some
 
 
 def test_an_alias_that_is_not_there():
