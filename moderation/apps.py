@@ -31,6 +31,7 @@ class ModerationConfig(AppConfig):
         _add_search()
         _add_attention()
         _add_first_steps()
+        _add_category_mappings()
 
 
 def _add_links() -> None:
@@ -82,15 +83,30 @@ def _add_attention() -> None:
 def _add_first_steps() -> None:
     from django.urls import reverse
 
-    from moderation.policies.selectors import has_published
     from moderation.rights import ModerationRight
+    from registry.console.first_steps import somebody_did
     from registry.kit.admin.first_steps import FIRST_STEPS, FirstStep
 
     step = FirstStep(
         "Publish a policy",
         ModerationRight.PUBLISH_POLICIES,
-        has_published,
+        lambda: somebody_did("publish_policy", "approve_policy"),
         lambda: reverse("admin:moderation_policy_changelist"),
         "docs/moderation.md",
     )
     FIRST_STEPS.add("policy", step, order=60)
+
+
+def _add_category_mappings() -> None:
+    from moderation.deciding.process import FOLLOWED
+    from moderation.doors.categories import table
+    from moderation.doors.categories.sentences import CATEGORY_SENTENCES
+    from registry.kit.admin.navigation import ListLink, add_links
+    from registry.record.sentences import SENTENCES
+
+    FOLLOWED.add("category mappings", table.refresh)
+    for action, sentence in CATEGORY_SENTENCES.items():
+        SENTENCES.add(action, sentence)
+    add_links(
+        ListLink("moderation.categorymapping", "Category mappings", "swap_horiz", "Moderation"), order=290
+    )

@@ -75,7 +75,9 @@ def detector_choices() -> list[DetectorChoice]:
 
 
 def labels_of(task: str, config: Mapping[str, Any]) -> list[str]:
-    """The labels that answers can name. Of entities these are the types, such as PER, and not the tags of tokens."""
+    """The labels that answers can name. Of entities these are the types, such as PER, and not the tags of tokens; and what
+    the configuration's patterns find.
+    """
     labels = [str(label) for label in config.get("labels") or []]
     if task != Entities.task:
         return labels
@@ -83,7 +85,8 @@ def labels_of(task: str, config: Mapping[str, Any]) -> list[str]:
     is_grouped = config.get("grouping", Grouping.SIMPLE) != Grouping.NONE
     tags = [(label, TokenTag.of(label).type) for label in labels]
     named = [kind if is_grouped else label for label, kind in tags if not {label, kind} & ignored]
-    return list(dict.fromkeys(named))
+    patterns = [str(label) for pattern in config.get("patterns") or [] for label in pattern]
+    return list(dict.fromkeys([*named, *patterns]))
 
 
 def choices_as_json(choices: Sequence[DetectorChoice]) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ def saved_as_json(request: HttpRequest, policy: Policy) -> dict[str, Any]:
         "content": content,
         "edits": policy.draft_edits,
         "warnings": warnings_as_json(content, detector_choices()),
+        "saved_by": policy.draft_by,
         "said": f"Saved at {timezone.localtime():%H:%M:%S}. Nothing changes until the draft is published.",
     }
 

@@ -38,9 +38,7 @@ async def examine(
     await _together(
         [_fetch(one, asking) for one in examined if any(sent.url for sent in one.content.pictures)]
     )
-    matching = asyncio.ensure_future(
-        _together([_match(one, policy) for one, policy in zip(examined, rules, strict=True)])
-    )
+    matching = asyncio.ensure_future(_match(examined, rules))
     try:
         await _ask_needed(examined, rules, asking)  # perhaps only which language it is
         await _ask_needed(examined, rules, asking)
@@ -177,18 +175,31 @@ def _keyed(asking: Asking, items: Sequence[tuple[Examined, str, Any]]) -> Asking
     )
 
 
-async def _match(one: Examined, rules: PolicyRules) -> None:
-    """Look for the entries of lists, and note the hashes of pictures."""
-    await _hash_pictures(one)
-    lists = needed_lists(rules, one.findings)
-    if not lists:
-        return
-    work = partial(match_lists, lists, one.findings, dict(one.content.texts()))
-    characters = len(one.content.text) + len(one.content.title)
-    if characters > _LOOP_CHARACTERS or any(isinstance(rule, PatternRule | HashRule) for rule in lists):
-        await off_loop(work)
-    else:
-        work()
+async def _match(examined: Sequence[Examined], rules: Sequence[PolicyRules]) -> None:
+    """Note the hashes of pictures, and look for the entries of lists: in a thread if that may take long, in one for all."""
+    await _together([_hash_pictures(one) for one in examined if one.content.pictures])
+    searches = [
+        (lists, one)
+        for one, policy in zip(examined, rules, strict=True)
+        if (lists := needed_lists(policy, one.findings))
+    ]
+    characters = sum(len(one.content.text) + len(one.content.title) for _, one in searches)
+    is_long = characters > _LOOP_CHARACTERS or any(
+        isinstance(rule, PatternRule | HashRule) for lists, _ in searches for rule in lists
+    )
+    try:
+        if is_long:
+            await off_loop(partial(_search, searches))
+        else:
+            _search(searches)
+    except Exception as error:  # noqa: BLE001 (no thread was free, for example; a person decides)
+        for lists, one in searches:
+            one.findings.failures.update({rule.digest: failure_of(error) for rule in lists})
+
+
+def _search(searches: Sequence[tuple[Sequence[ListRule], Examined]]) -> None:
+    for lists, one in searches:
+        match_lists(lists, one.findings, dict(one.content.texts()))
 
 
 def match_lists(lists: Sequence[ListRule], findings: Findings, texts: Mapping[str, str]) -> None:

@@ -36,11 +36,6 @@ def revision_of(policy: Policy, number: int) -> PolicyRevision:
     return revision
 
 
-def has_published() -> bool:
-    """Whether any policy decides, or ever did."""
-    return PolicyRevision.objects.filter(status=RevisionStatus.PUBLISHED).exists()
-
-
 def waiting_revision(policy: Policy) -> PolicyRevision | None:
     """The revision that waits for approval."""
     return policy.revisions.filter(status=RevisionStatus.REQUESTED).first()

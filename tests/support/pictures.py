@@ -141,7 +141,7 @@ def _take_moderation(page, demo):
     page.goto(f"{demo.url}/admin/moderation/policy/")
     page.get_by_role("link", name="default", exact=True).click()
     page.locator(".rh-rule summary").first.click()
-    page.get_by_label("Review above, number").first.fill("0.2")
+    page.get_by_label("Block above, number").first.fill("0.98")
     page.get_by_role("button", name="Preview").click()
     page.locator("#rh-preview[data-open=no], #rh-preview .rh-preview-sentence").first.wait_for()
     _take_whole(page, "policy", width=1720, at_most=1400)

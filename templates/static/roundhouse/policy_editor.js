@@ -485,6 +485,8 @@
     cards().forEach((card, place) => { if (same(read(card), sent.rules[place])) card.original = answer.content.rules[place]; });
     clean = JSON.stringify(documentOf());
     if (same(documentOf().rules.length, sent.rules.length)) removed = [];
+    root.querySelector("[data-draft-title]").textContent = "Draft";
+    root.querySelector("[data-draft-age]").textContent = answer.saved_by;
     tell(answer.said);
     warn(answer.warnings);
     showState();

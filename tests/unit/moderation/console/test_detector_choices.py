@@ -13,6 +13,10 @@ def test_entities_have_types():
     assert labels_of("entities", {**TAGS, "ignored": ["O", "LOC"]}) == ["PER"]
 
 
+def test_entities_have_patterns():
+    assert labels_of("entities", {**TAGS, "patterns": [{"ID": r"ID-\d+"}]}) == ["PER", "LOC", "ID"]
+
+
 def test_entities_that_are_not_grouped_have_tags():
     assert labels_of("entities", {**TAGS, "grouping": "none"}) == ["B-PER", "I-PER", "B-LOC", "I-LOC"]
 
