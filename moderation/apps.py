@@ -7,22 +7,94 @@ class ModerationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from django.db.models.signals import post_migrate
+
         import moderation.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
         from moderation.deciding.trials import GATE, decision_gates
         from moderation.policies.sentences import POLICY_SENTENCES
         from moderation.rights import MODERATION_GRANTS
         from registry.access.policies import GRANTS
+        from registry.access.roles import sync_roles
         from registry.record.events import EVENT_KINDS
         from registry.record.sentences import SENTENCES
         from registry.traffic.gates import GATES
 
         GATES.add(GATE, decision_gates)
         GRANTS.add("moderation", MODERATION_GRANTS, order=200)
+        post_migrate.connect(sync_roles, sender=self)  # runs after our pages' permissions exist
         for action, sentence in POLICY_SENTENCES.items():
             SENTENCES.add(action, sentence)
         EVENT_KINDS.add("policy_requested", "A revision of a policy waits for another person's approval.")
         EVENT_KINDS.add("policy_published", "A revision of a policy was published and decides from now on.")
+        _add_links()
+        _add_policy_tabs()
+        _add_search()
+        _add_attention()
+        _add_first_steps()
         _add_category_mappings()
+
+
+def _add_links() -> None:
+    from registry.kit.admin.navigation import ListLink, add_links
+
+    add_links(
+        ListLink("moderation.policy", "Policies", "policy", "Moderation", add_title="New policy"),
+        ListLink("moderation.decision", "Decisions", "gavel", "Moderation"),
+        order=200,
+    )
+
+
+def _add_policy_tabs() -> None:
+    from moderation.console import policy_panels as panels
+    from moderation.rights import ModerationRight
+    from registry.kit.admin.panels import PANELS, Panel, PanelPage
+    from registry.kit.admin.tabs import TABS, Tab
+
+    tabs = {
+        "rules": ("Rules", panels.draw_rules),
+        "publish": ("Publish", panels.draw_publishing),
+        "revisions": ("Revisions", panels.draw_revisions),
+        "effects": ("What each rule does", panels.draw_effects),
+        "settings": ("Settings", panels.draw_settings),
+    }
+    page, opened_by = PanelPage.POLICY, {"revisions": ("revision",)}
+    for place, (name, (title, draw)) in enumerate(tabs.items()):
+        TABS.add(f"policy {name}", Tab(page, name, title, opened_by.get(name, ())), order=10 * place)
+        PANELS.add(f"policy {name}", Panel(page, draw, name, ModerationRight.READ_POLICIES), order=10 * place)
+
+
+def _add_search() -> None:
+    from moderation.console.search import find_decisions, find_policies
+    from registry.kit.admin.search import SEARCH, SearchSource
+
+    SEARCH.add("policies", SearchSource("Policies", "policy", find_policies), order=42)
+    SEARCH.add("decisions", SearchSource("Decisions", "gavel", find_decisions), order=44)
+
+
+def _add_attention() -> None:
+    from moderation.console import attention
+    from registry.kit.admin.attention import ATTENTION
+
+    ATTENTION.add("held contents", attention.held_contents, order=45)
+    ATTENTION.add("default policy", attention.missing_default_policy, order=46)
+    ATTENTION.add("waiting revisions", attention.waiting_revisions, order=75)
+
+
+def _add_first_steps() -> None:
+    from django.urls import reverse
+
+    from moderation.rights import ModerationRight
+    from registry.console.first_steps import somebody_did
+    from registry.kit.admin.first_steps import FIRST_STEPS, FirstStep
+
+    step = FirstStep(
+        "Publish a policy",
+        ModerationRight.PUBLISH_POLICIES,
+        lambda: somebody_did("publish_policy", "approve_policy"),
+        lambda: reverse("admin:moderation_policy_changelist"),
+        "docs/moderation.md",
+    )
+    FIRST_STEPS.add("policy", step, order=60)
 
 
 def _add_category_mappings() -> None:

@@ -35,6 +35,7 @@ MODERATION_GRANTS = Grants(
         Role.VIEWER: frozenset({ModerationRight.READ_POLICIES}),
         Role.OPERATOR: frozenset({ModerationRight.READ_POLICIES}),
         Role.APPROVER: frozenset({ModerationRight.READ_POLICIES}),
+        Role.ADMIN: frozenset({ModerationRight.READ_POLICIES}),  # who sets whether they need approval
     },
     scopes={
         MODERATE_SCOPE: _MODERATE,

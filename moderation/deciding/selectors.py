@@ -1,5 +1,6 @@
 """Reads about decisions."""
 
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from django.db.models.functions import Now
 
 from moderation.deciding.models import Decision
 from moderation.errors import UnknownDecision
+from registry.access.models import Tenant
 
 
 def decisions() -> QuerySet[Decision]:
@@ -33,6 +35,16 @@ def decision_by_request_id(within: QuerySet[Decision], request_id: str) -> Decis
             " contents sent with `do_not_store` have none."
         )
     return decision
+
+
+def decisions_matching(within: QuerySet[Decision], text: str) -> QuerySet[Decision]:
+    """By an exact request id or content id, of any tenant. The index on content ids begins with tenants, so they are joined."""
+    ids = Decision.objects.order_by().values("pk")
+    about = ids.filter(content_id=text)
+    found = [about.filter(tenant__in=Tenant.objects.order_by().values("pk")), about.filter(tenant=None)]
+    with suppress(ValueError):
+        found.append(ids.filter(pk=UUID(hex=text)))
+    return within.filter(pk__in=found[0].union(*found[1:]))
 
 
 def newer_decisions(of: str = "") -> Exists:

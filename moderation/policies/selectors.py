@@ -55,6 +55,12 @@ def previous_revision(policy: Policy) -> PolicyRevision | None:
     return before and (before.goes_back_to or before)
 
 
+def revision_before(revision: PolicyRevision) -> PolicyRevision | None:
+    """The revision that decided when this one was made."""
+    published = PolicyRevision.objects.filter(policy=revision.policy_id, status=RevisionStatus.PUBLISHED)
+    return published.filter(number__lt=revision.number).order_by("-number").first()
+
+
 def editable_content(policy: Policy) -> Mapping[str, Any]:
     """The draft; without one, what the current revision says."""
     if policy.draft is not None:

@@ -39,6 +39,15 @@ def _set_approval(change: RecordedChange) -> str:
     return f"{verb} a second person's approval for policy {change.label}"
 
 
+def _change_title(change: RecordedChange) -> str:
+    title = change.after["title"]
+    return (
+        f"changed the title of policy {change.label} to “{title}”"
+        if title
+        else f"removed the title of policy {change.label}"
+    )
+
+
 def _retire(change: RecordedChange) -> str:
     return f"retired policy {change.label}"
 
@@ -55,6 +64,7 @@ POLICY_SENTENCES = {
     "reject_policy": Sentence(_reject),
     "withdraw_policy": Sentence(_withdraw),
     "roll_back_policy": Sentence(_roll_back),
+    "change_policy_title": Sentence(_change_title),
     "set_policy_approval": Sentence(_set_approval),
     "retire_policy": Sentence(_retire),
 }

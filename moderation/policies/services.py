@@ -161,6 +161,20 @@ def roll_back_policy(*, policy: Policy, reason: str, by: Actor) -> PolicyRevisio
 
 
 @transaction.atomic
+def change_policy_title(*, policy: Policy, title: str, by: Actor) -> Policy:
+    """Give the policy another title. Its name stays, because requests and records use it."""
+    by.check(ModerationRight.EDIT_POLICIES)
+    locked = _lock(policy)
+    before = {"title": locked.title}
+    locked.title = checked_line(title, what="title", longest=200, may_be_empty=True)
+    locked.save(update_fields=["title"])
+    record_change(
+        action="change_policy_title", subject=locked, before=before, after={"title": locked.title}, by=by
+    )
+    return locked
+
+
+@transaction.atomic
 def set_policy_approval(*, policy: Policy, needs_approval: bool, reason: str, by: Actor) -> Policy:
     """Whether revisions need a second person's approval."""
     by.check(Right.MANAGE_SETTINGS)

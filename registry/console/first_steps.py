@@ -49,30 +49,30 @@ def hide_first_steps(request: HttpRequest) -> HttpResponse:
 
 
 def uploaded_a_version() -> bool:
-    return _somebody("complete_upload", "register_version")
+    return somebody_did("complete_upload", "register_version")
 
 
 def passed_checks() -> bool:
     """Whether a version that somebody added has passed its checks."""
     return (
-        _somebody("complete_upload", "register_version")
+        somebody_did("complete_upload", "register_version")
         and CheckRun.objects.filter(state=RunState.PASSED).exclude(asked_by__endswith=_FIRST_RUN).exists()
     )
 
 
 def changed_a_split() -> bool:
-    return _somebody("set_split", "ask_for_split", "approve_request", "roll_back")
+    return somebody_did("set_split", "ask_for_split", "approve_request", "roll_back")
 
 
 def created_a_key() -> bool:
-    return _somebody("issue_key")
+    return somebody_did("issue_key")
 
 
 def invited_a_person() -> bool:
-    return _somebody("create_person")
+    return somebody_did("create_person")
 
 
-def _somebody(*actions: str) -> bool:
+def somebody_did(*actions: str) -> bool:
     """Whether anyone but the first run has done one of these."""
     done = AuditRecord.objects.filter(action__in=actions)
     return done.exclude(actor_name__endswith=_FIRST_RUN).exists()

@@ -151,8 +151,22 @@ class World:
         halves = dict.fromkeys(self.model.versions.all(), 5_000)
         ask_for_split(model=self.model, arms=halves, comment="because", by=by)
         freeze_model(model=make.a_model(f"{slug}-frozen"), reason="because", by=make.an_actor())
+        self._moderate()
         write_checkpoint()
         self.sessions = {role: session_of(person) for role, person in self.people.items()}
+
+    def _moderate(self) -> None:
+        """A policy with a preview and a revision that waits, and a decision."""
+        from moderation.deciding.models import PolicyPreview
+        from moderation.policies import services
+        from tests.support.decision_rows import OTHER, a_decision, a_list_policy
+        from tests.support.factories import an_actor
+
+        policy = a_list_policy(name=WORDS["name"])
+        services.save_draft(policy=policy, content={"rules": [OTHER]}, expected=None, by=an_actor())
+        services.request_publication(policy=policy, reason="because", by=an_actor())
+        self.preview = PolicyPreview.objects.create(policy=policy, content={"rules": [OTHER]}, draft_edits=1)
+        a_decision(policy)
 
     def path(self, route: Route) -> str:
         """Fill the pattern's parameters in with what there is."""
@@ -163,6 +177,8 @@ class World:
             return WORDS[name]
         if name in {"slug", "model"}:
             return self.slug
+        if "/previews/<" in route.pattern and name in {"preview", "number"}:
+            return self.preview.pk
         if name in {"number", "row", "position"}:
             return 1
         if name == "sha256":

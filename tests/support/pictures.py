@@ -6,6 +6,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 from tests.support import walk
 from tests.support.browser import SIZES, chromium, log_in, open_page
@@ -38,6 +39,8 @@ def main() -> None:
             _take_checks(page, demo.url, folder)
             _take_job(page, demo, folder)
             _take_two_people(browser, page, demo, folder)
+        with _visitor(browser, demo, who="moderator") as page:
+            _take_moderation(page, demo)
 
 
 @contextmanager
@@ -119,6 +122,33 @@ def _take_job(page, demo, folder):
     page.wait_for_selector("#rh-job[data-open=no]", timeout=60_000)
 
 
+def _take_moderation(page, demo):
+    """A draft beside its preview, and a decision with its evidence."""
+    sample = json.loads((ROOT / "examples" / "contraband" / "sample.json").read_text())
+    for number in range(40):
+        words = ("you are an idiot", "the parcel arrived", "what a silly game", "work from home and earn")[
+            number % 4
+        ]
+        walk.moderate(demo, text=f"{words}, number {number}", content_id=f"comment-{number}", language="en")
+    walk.moderate(demo, image=sample["image"], content_id="picture-1")
+    decided = walk.moderate(
+        demo,
+        title="To Ada Lovelace",
+        text="You are an idiot, get lost. Free casino here!",
+        content_id="comment-17",
+    )
+    page.set_viewport_size({"width": 1720, "height": 900})
+    page.goto(f"{demo.url}/admin/moderation/policy/")
+    page.get_by_role("link", name="default", exact=True).click()
+    page.locator(".rh-rule summary").first.click()
+    page.get_by_label("Block above, number").first.fill("0.98")
+    page.get_by_role("button", name="Preview").click()
+    page.locator("#rh-preview[data-open=no], #rh-preview .rh-preview-sentence").first.wait_for()
+    _take_whole(page, "policy", width=1720, at_most=1400)
+    page.goto(f"{demo.url}/admin/moderation/decision/{UUID(hex=decided['request_id'])}/change/")
+    _take_whole(page, "decision", at_most=1400)
+
+
 def _take_two_people(browser, page, demo, folder):
     """A version is asked for, approved by somebody else, compared with the live one, and taken back."""
     newer = walk.write_newer_model(folder / "autumn.onnx")
@@ -156,8 +186,8 @@ def _ask_for_a_minute(demo):
         walk.who_answers(demo, 400)
 
 
-def _take_whole(page, name, size="wide", at_most=1000):
-    _show_all(page, size)
+def _take_whole(page, name, size="wide", at_most=1000, width=0):
+    _show_all(page, size, width)
     window = page.viewport_size
     clip = {"x": 0, "y": 0, "width": window["width"], "height": min(window["height"], at_most)}
     page.screenshot(path=FOLDER / f"{name}.png", clip=clip, animations="disabled")
@@ -168,9 +198,10 @@ def _take_part(page, selector, name):
     page.locator(selector).screenshot(path=FOLDER / f"{name}.png", animations="disabled")
 
 
-def _show_all(page, size="wide"):
+def _show_all(page, size="wide", wider=0):
     """Make the window as high as the page, so that nothing that sticks to its edge lies over the rest."""
     width, height = SIZES[size]
+    width = wider or width
     page.wait_for_load_state("networkidle")
     page.set_viewport_size({"width": width, "height": height})
     needed = page.evaluate("Math.max(...[...document.querySelectorAll('*')].map((one) => one.scrollHeight))")

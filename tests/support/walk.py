@@ -167,6 +167,13 @@ def live_at(page, moment):
     return page.inner_text(".rh-then")
 
 
+def moderate(served, **content):
+    """Have a content decided; return the answer."""
+    address, body = f"{served.url}/api/v1/moderate", json.dumps(content).encode()
+    with urllib.request.urlopen(urllib.request.Request(address, body, served.authorization)) as answer:
+        return json.load(answer)
+
+
 def who_answers(demo, requests=200) -> Counter:
     """How many of so many routing keys each version answers."""
     found = Counter()

@@ -9,7 +9,11 @@ STYLES = ROOT / "templates" / "static" / "roundhouse" / "console.css"
 USERS = [
     *ROOT.glob("templates/**/*.html"),
     *ROOT.glob("templates/**/*.js"),
-    *(path for folder in ("platform", "registry", "inference") for path in ROOT.glob(f"{folder}/**/*.py")),
+    *(
+        path
+        for folder in ("platform", "registry", "inference", "moderation")
+        for path in ROOT.glob(f"{folder}/**/*.py")
+    ),
 ]
 
 

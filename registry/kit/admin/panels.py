@@ -29,6 +29,7 @@ class PanelPage(StrEnum):
     MODEL = "model"
     VERSION = "version"
     REQUEST = "request"
+    POLICY = "policy"
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,8 +280,10 @@ def charts(plots: Sequence[TimePlot], *, axis: TimeAxis, marks: Sequence[Mark] =
     return Charts(list(plots), drawn, data)
 
 
-def spark_bars(title: str, bars: Sequence[tuple[float, float]], *, write: Write) -> SparkBars | None:
-    """Lay out (whole, bad part) pairs as bars; None if all are zero.
+def spark_bars(
+    title: str, bars: Sequence[tuple[float, float]], *, write: Write, bad_is: str = "errors"
+) -> SparkBars | None:
+    """Lay out (whole, bad part) pairs as bars; None if all are zero. `bad_is`: what the bad part counts.
 
     A bad part of at least 1 % can be seen however low the bar is; a smaller one has its true height.
     """
@@ -298,7 +300,7 @@ def spark_bars(title: str, bars: Sequence[tuple[float, float]], *, write: Write)
             bad_path.append(_bar(frame, x, slot, bad / top, _LEAST_BAD if bad >= _ALARMING * whole else 0))
     failing = sum(1 for _, bad in bars if bad > 0)
     label = f"{title}: at most {write(top)}, last {write(bars[-1][0])}"
-    label += f"; errors in {failing} of {len(bars)}" if failing else "; no errors"
+    label += f"; {bad_is} in {failing} of {len(bars)}" if failing else f"; no {bad_is}"
     return SparkBars("".join(whole_path), "".join(bad_path), label)
 
 

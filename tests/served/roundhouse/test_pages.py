@@ -1,12 +1,14 @@
 """Every kind of page in Chromium, light and dark, wide and phone: it opens without errors and is accessible."""
 
 import re
+from uuid import UUID
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from tests.support.browser import log_in, open_page
 from tests.support.processes import ROOT
+from tests.support.walk import moderate
 
 pytestmark = pytest.mark.browser
 # Each text shows however much the neighbours have added: lists are long, so they are searched.
@@ -46,6 +48,18 @@ PAGES = {
     "/api/docs": "predict",
     "/api/redoc": "predict",
 }
+PAGES_OF_MODERATORS = {
+    "/admin/moderation/policy/": "Example policy",
+    "/admin/moderation/policy/add/": "Context",
+    "/admin/moderation/policy/1/change/": "Save draft",
+    "/admin/moderation/policy/1/change/?tab=publish": "Draft",
+    "/admin/moderation/policy/1/change/?tab=revisions&revision=1": "The first revision",
+    "/admin/moderation/policy/1/change/?tab=effects": "toxic-text",
+    "/admin/moderation/policy/1/change/?tab=settings": "The narrowest policy decides",
+    "/admin/moderation/policy/1/retire/": "This cannot be undone",
+    "/admin/moderation/decision/": "Decision",
+    "/admin/moderation/decision/{decision}/change/": "you are",
+}
 NOT_OURS = ("/api/docs", "/api/redoc")  # Swagger UI and ReDoc as they come
 KEEPS_OUT = {"serious", "critical"}
 COLOURS_ALONE = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}  # a theme changes nothing else
@@ -68,17 +82,32 @@ def problems(page, options=None) -> list[str]:
     ]
 
 
+@pytest.fixture(scope="module")
+def decision_id(embedded):
+    """Of a decision with evidence in its text."""
+    decided = moderate(embedded, text="you are an idiot, free casino for Ann")
+    return str(UUID(hex=decided["request_id"]))
+
+
 @pytest.mark.parametrize("size", ["wide", "phone"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_opens_for_everybody(embedded, browser, request_number, theme, size):
+    open_all(embedded, browser, "operator", PAGES, theme, size, request=request_number)
+
+
+@pytest.mark.parametrize("size", ["wide", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_opens_for_moderators(embedded, browser, decision_id, theme, size):
+    open_all(embedded, browser, "moderator", PAGES_OF_MODERATORS, theme, size, decision=decision_id)
+
+
+def open_all(served, browser, who, pages, theme, size, **ids):
     page, complaints = open_page(browser, theme=theme, size=size)
-    log_in(
-        page, embedded.url, embedded.credentials["operator_user"], embedded.credentials["operator_password"]
-    )
+    log_in(page, served.url, served.credentials[f"{who}_user"], served.credentials[f"{who}_password"])
     found = []
 
-    for path, text in PAGES.items():
-        address = embedded.url + path.format(request=request_number)
+    for path, text in pages.items():
+        address = served.url + path.format(**ids)
         assert page.goto(address).status == 200, path
         page.get_by_text(text).locator("visible=true").first.wait_for()
         if path not in NOT_OURS:

@@ -7,6 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from moderation.rights import ModerationRole
 from registry.access.limits import NO_LIMITS
 from registry.access.policies import Role
 from registry.catalogue.models import Model, Version
@@ -123,7 +124,7 @@ def test_every_list_opens_and_searches(client, viewer, name):
 
 @pytest.mark.parametrize("page", EMPTY, ids=str)
 def test_an_empty_list_says_what_would_be_in_it(client, signed_in, page):
-    signed_in(Role.ADMIN, Role.OPERATOR)
+    signed_in(Role.ADMIN, Role.OPERATOR, ModerationRole.REVIEWER)
     url = reverse(f"admin:{page.opts.app_label}_{page.opts.model_name}_changelist")
 
     assert page.empty_text in unescape(client.get(url).text)
