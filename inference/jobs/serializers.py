@@ -74,7 +74,7 @@ class TargetSerializer(KnownFieldsOnly, Base):
     """What a new job is to do, in the body or the query string: Model and version, or another kind of job."""
 
     kind = Text(default=PREDICTION, max_length=MAX_KIND, help_text="Other kinds have no Model.")
-    model = Text(default="", max_length=64, help_text="Required for predictions.")
+    model = Text(default="", allow_blank=True, max_length=64, help_text="Required for predictions.")
     version = serializers.IntegerField(
         min_value=1,
         default=None,
