@@ -70,7 +70,8 @@ def lay_out(contract: Contract, signature: Signature, have: FileColumns, *, merg
     }
     if specs and not chosen:
         raise BadContract(
-            f"the file has none of the columns {_listed(specs)}; it has {_listed(have.names)}", field="columns"
+            f"the file has none of the columns {_listed(specs)}; it has {_listed(have.names)}",
+            field="columns",
         )
     _check_match(contract, chosen, have)
     if not have.open_ended:
