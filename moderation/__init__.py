@@ -1,1 +1,1 @@
-"""Review of content by people and models."""
+"""Moderation: policies as data, decisions with evidence, and the doors through which contents arrive."""

@@ -71,15 +71,8 @@ def _are_known(targets: tuple[Target, ...]) -> bool:
     return all(map(runtime.started().is_known, targets))
 
 
-class HttpDoor(Protocol):
-    """One HTTP protocol for predictions."""
-
-    is_counted: bool  # whether its requests are predictions, which are counted
-
-    def model_request(
-        self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
-    ) -> ModelRequest:
-        """The request for an address; `version` and `alias` are empty if the address has none."""
+class BodyRules(Protocol):
+    """What must be known to receive a body."""
 
     def longest_body(self, environ: Environ) -> int:
         """How many bytes are accepted; raises if this kind of body is not accepted at all."""
@@ -89,6 +82,17 @@ class HttpDoor(Protocol):
 
     def is_long(self, environ: Environ, body: bytes) -> bool:
         """Whether reading the body would block the loop for too long."""
+
+
+class HttpDoor(BodyRules, Protocol):
+    """One HTTP protocol for predictions."""
+
+    is_counted: bool  # whether its requests are predictions, which are counted
+
+    def model_request(
+        self, by: Principal, model: str, version: str, alias: str, cancellation: Cancellation | None = None
+    ) -> ModelRequest:
+        """The request for an address; `version` and `alias` are empty if the address has none."""
 
     def name_model(self, request: ModelRequest, environ: Environ, body: bytes) -> None:
         """Complete a request whose address names no Model, from its body."""
@@ -142,12 +146,12 @@ async def predict(
     """
     body = None
     if not request.model:
-        body = await _receive(door, environ, incoming)
+        body = await receive_body(door, environ, incoming)
         await _read(door, environ, body, partial(door.name_model, request, environ, body))
     route, target, flight = await admit(request)
     try:
         if body is None:
-            body = await _receive(door, environ, incoming)
+            body = await receive_body(door, environ, incoming)
         flight.begin()
         # A compressed body may be a thousand times as large once it is unpacked.
         is_long = door.is_long(environ, body) or bool(content_encoding(environ))
@@ -157,7 +161,7 @@ async def predict(
         flight.end()
 
 
-async def _receive(door: HttpDoor, environ: Environ, incoming: IncomingRequest) -> bytes:
+async def receive_body(door: BodyRules, environ: Environ, incoming: IncomingRequest) -> bytes:
     """The whole body, and the memory that it will need once it is parsed."""
     memory = incoming.holding.memory
     longest = min(door.longest_body(environ), memory.longest_body)
@@ -168,7 +172,7 @@ async def _receive(door: HttpDoor, environ: Environ, incoming: IncomingRequest) 
     return body
 
 
-async def _read(door: HttpDoor, environ: Environ, body: bytes, work: Callable[[], T]) -> T:
+async def _read(door: BodyRules, environ: Environ, body: bytes, work: Callable[[], T]) -> T:
     return await off_loop(work) if door.is_long(environ, body) else work()
 
 
@@ -213,7 +217,7 @@ def _instances(kinds: tuple[type, ...]) -> list[Any]:
 
 def answer_from_view(door: HttpDoor, request: Request, model_request: ModelRequest) -> HttpResponse:
     """The door's answer, from the thread of a view."""
-    incoming = _ReceivedRequest(request._request)
+    incoming = ReceivedRequest(request._request)
     try:
         with counted(model_request) if door.is_counted else nullcontext():
             reply = complete(predict(door, request._request.META, incoming, model_request))
@@ -222,7 +226,7 @@ def answer_from_view(door: HttpDoor, request: Request, model_request: ModelReque
         incoming.holding.end()
 
 
-class _ReceivedRequest:
+class ReceivedRequest:
     """A request whose body has arrived already, in memory or in a file."""
 
     def __init__(self, request: HttpRequest) -> None:

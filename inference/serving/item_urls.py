@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from django.conf import settings
@@ -19,6 +19,8 @@ from inference.pipelines.pipeline import ItemPipeline, item_list
 from inference.serving.off_loop import fetching_off_loop, on_loop
 from registry.errors import FetcherBusy, FetchFailed, ResponseTooLarge, UrlRefused
 from registry.record.fetcher import AT_ONCE_PER_HOST, FetchLimits, FetchTarget, default_fetcher, read_url
+
+T = TypeVar("T")
 
 MOST_URLS = 16  # of a request
 _FETCH_S = 5.0
@@ -83,7 +85,7 @@ async def with_fetched(
         return content
 
     if on_loop():
-        contents = await _fetch_together(fetch, hosts, end)
+        contents = await fetch_together(fetch, hosts, end)
     else:
         contents = [await fetch(url) for url in hosts]
     by_url = dict(zip(hosts, contents, strict=True))
@@ -111,9 +113,9 @@ def _checked_fields(urls: Sequence[Any], field: str) -> dict[str, str]:
 _turns: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str], asyncio.Semaphore] = WeakValueDictionary()
 
 
-async def _fetch_together(
-    fetch: Callable[[str], Awaitable[bytes]], hosts: Mapping[str, str], end: RequestEnd
-) -> list[bytes]:
+async def fetch_together(
+    fetch: Callable[[str], Awaitable[T]], hosts: Mapping[str, str], end: RequestEnd
+) -> list[T]:
     """Fetch all URLs, a few of each host at a time. Once this ends, none is left running.
 
     A request is bounded by its deadline and waits for all its items. A chunk of a job is not and takes them one by one,
@@ -121,7 +123,7 @@ async def _fetch_together(
     """
     left_s, loop = end.left_s(), asyncio.get_running_loop()
 
-    async def fetch_in_turn(url: str, host: str) -> bytes:
+    async def fetch_in_turn(url: str, host: str) -> T:
         async with _turns.setdefault((loop, host), asyncio.Semaphore(AT_ONCE_PER_HOST)):
             return await fetch(url)
 

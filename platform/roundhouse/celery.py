@@ -130,10 +130,12 @@ app.conf.update(
         "sweep-results": _every(60, "inference.sweep_results"),
         "expire-jobs": _every(3600, "inference.expire_jobs"),
         "merge-measurements": _every(60, "inference.merge_measurements"),
+        "decide-held": _every(10, "moderation.decide_held"),
+        "expire-decisions": _every(3600, "moderation.expire_decisions"),
         "pulse": _every(PULSE_S, "inference.record_pulse"),
     },
 )
-app.autodiscover_tasks(["registry", "inference"])
+app.autodiscover_tasks(["registry", "inference", "moderation"])
 
 
 @worker_init.connect

@@ -267,6 +267,8 @@ VARIABLES = (
     Variable("JOB_LEASE_S", _whole(1, 3_600), "30",
              "After this many seconds without a sign of life from its worker, a chunk is given to another worker."),
     Variable("JOB_KEEP_DAYS", _whole(1, 3_650), "7", "Days to keep a job's input and results after it ends."),
+    Variable("DECISION_DAYS", _whole(1, 3_650), "90",
+             "Days to keep decisions of moderation, with the contents that they are about."),
     Variable("JOB_OPEN", _whole(1, 1_000_000), "1000", "Maximum number of open jobs per tenant, or per person."),
     Variable("JOB_OPEN_ROWS", _whole(1, 10**12), "100000000", "Maximum rows in open jobs per tenant, or per person."),
     Variable("JOB_OPEN_MB", _whole(1, 10**9), "16384", "Maximum input of open jobs per tenant, or per person, in MiB."),

@@ -18,6 +18,7 @@ from inference.engine import errors as engine
 from inference.jobs import errors as jobs
 from inference.pipelines import errors as pipelines
 from inference.tensors import errors
+from moderation import errors as moderation
 from registry import errors as registry
 from registry.catalogue import errors as catalogue
 from registry.intake import errors as intake
@@ -60,6 +61,7 @@ STATUS: dict[type[Exception], int] = {
     doors.UnsupportedBody: 415,
     jobs.UnsupportedInput: 415,
     jobs.StoreUnavailable: 503,
+    moderation.WritesBehind: 503,
     errors.InvalidInput: 422,
     pipelines.ItemNotFetched: 400,
     pipelines.UnknownUser: 404,

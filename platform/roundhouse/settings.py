@@ -30,6 +30,7 @@ EXECUTOR, POOL = env.executor, env.pool
 WARM_LIMIT_S, WATCHDOG_S = env.warm_limit_s, env.watchdog_s
 JOB_THREADS, JOB_NICENESS = env.job_threads, env.job_niceness
 JOB_LEASE_S, JOB_KEEP_DAYS = env.job_lease_s, env.job_keep_days
+DECISION_DAYS = env.decision_days
 JOB_FOLDERS = env.job_folders
 JOB_OPEN, JOB_OPEN_ROWS, JOB_OPEN_BYTES = env.job_open, env.job_open_rows, env.job_open_mb * 2**20
 INTRA_OP_THREADS = env.intra_op_threads

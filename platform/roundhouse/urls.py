@@ -19,6 +19,7 @@ urlpatterns = [  # in order of traffic: programs first, people last
     path("", include("inference.doors.oip.urls")),
     path("predict", PredictDefaultView.as_view(), name="predict-default"),
     path("", include("inference.doors.hugging_face.urls")),
+    path("", include("moderation.doors.urls")),
     path("api/v1/", include("inference.jobs.urls")),
     path("api/v1/", include("inference.measure.urls")),
     path("api/v1/", include("registry.urls")),

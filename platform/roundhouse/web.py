@@ -18,6 +18,7 @@ from inference.doors.limits.admission import admission  # noqa: E402
 from inference.engine.loop import EngineLoop  # noqa: E402
 from inference.serving import runtime  # noqa: E402 (needs the apps loaded)
 from inference.serving.models import ProcessKind  # noqa: E402
+from moderation.deciding import process as deciding  # noqa: E402
 from registry.access.keys import KeyRefresher  # noqa: E402
 from roundhouse.django_threads import DjangoThreads  # noqa: E402
 from roundhouse.granian_server import call_before_stop  # noqa: E402
@@ -35,6 +36,7 @@ class Application:
         admission.start()
         self._probes = Probes()
         freeze_heap()
+        deciding.start()
         engine_loop = EngineLoop(loop)
         runtime.start(
             ProcessKind.WEB, engine_loop
@@ -62,6 +64,7 @@ class Application:
             self._grpc.stop()  # before the runtime, which it uses
         self._django.close()
         self._spool.close()
+        deciding.stop()  # writes what is waiting
         self._probes.stop()
         admission.stop()
         self._key_keeper.stop()

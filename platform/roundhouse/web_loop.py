@@ -1,18 +1,23 @@
 """Receives a web process's requests: the event loop answers predictions and probes, and Django answers the rest in threads."""
 
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
+from django.http import HttpResponse
 from rest_framework import exceptions as drf
 
 from inference.doors import entry, urls
 from inference.doors.entry import predict
 from inference.doors.request_counts import count_answer, count_turned_away
 from inference.doors.urls import PredictionAddress
+from inference.doors.wire import HttpReply
 from inference.errors import LengthRequired
 from inference.serving import runtime
 from inference.serving.calls import ModelRequest
 from inference.serving.off_loop import off_loop
+from moderation.doors import urls as moderation_urls
+from moderation.doors.door import ModerationDoor, moderate
+from moderation.rights import ModerationRight
 from registry.access import keys
 from registry.access.authentication import STALE_HEADER
 from registry.access.key_ring import Admitted
@@ -33,6 +38,12 @@ class _FailedRequest:
 
     def __init__(self, visit: Visit) -> None:
         self.META, self.path = visit.headers, visit.scope.path
+
+
+class ProblemDoor(Protocol):
+    """A door with a format of its own for problems."""
+
+    def render_problem(self, problem: HttpResponse) -> HttpResponse: ...
 
 
 class WebLoop:
@@ -56,12 +67,11 @@ class WebLoop:
     async def _answer(self, visit: Visit) -> WebResponse:
         scope = visit.scope
         path, method = scope.path, scope.method
-        if (
-            method == "POST"
-            and not scope.query_string
-            and (address := urls.resolve_prediction(path)) is not None
-        ):
-            return await self._predict(visit, address)
+        if method == "POST" and not scope.query_string:
+            if (address := urls.resolve_prediction(path)) is not None:
+                return await self._predict(visit, address)
+            if (door := moderation_urls.door_at(path)) is not None:
+                return await self._moderate(visit, door)
         if method in {"GET", "HEAD"} and (probe := self._probes.answer(path, scope.query_string)) is not None:
             return probe
         try:
@@ -73,43 +83,60 @@ class WebLoop:
         stale_s = 0
         asked: ModelRequest | None = None
         try:
-            by, stale_s = await self._admit(visit)
+            by, stale_s = await self._admit(visit, Right.PREDICT)
             asked = address.door.model_request(by, address.model, address.version, address.alias, visit)
-            if visit.headers.get("HTTP_TRANSFER_ENCODING") is not None:
-                raise LengthRequired
+            _check_has_length(visit)
             visit.may_be_withdrawn = True
             reply = await predict(address.door, visit.headers, visit, asked)
-            body: bytes | FilePart = reply.body
-            if len(reply.body) > MAX_PIECE_BYTES:
-                body = await off_loop(partial(self._spool.answer, [reply.body]))
+            response = await self._response(reply, stale_s)
         except Exception as error:  # noqa: BLE001
             if asked is not None:
                 count_turned_away(asked, error)
-            return await self._error_response(visit, error, address, stale_s)
+            return await self._error_response(visit, error, address.door, stale_s)
         count_answer(asked)
+        return response
+
+    async def _moderate(self, visit: Visit, door: ModerationDoor) -> WebResponse:
+        stale_s = 0
+        try:
+            by, stale_s = await self._admit(visit, ModerationRight.MODERATE)
+            _check_has_length(visit)
+            return await self._response(await moderate(door, visit.headers, visit, by), stale_s)
+        except Exception as error:  # noqa: BLE001
+            return await self._error_response(visit, error, door, stale_s)
+
+    async def _response(self, reply: HttpReply, stale_s: int) -> WebResponse:
+        body: bytes | FilePart = reply.body
+        if len(reply.body) > MAX_PIECE_BYTES:
+            body = await off_loop(partial(self._spool.answer, [reply.body]))
         return WebResponse(200, [*reply.headers, *_common_headers(stale_s)], body)
 
-    async def _admit(self, visit: Visit) -> Admitted:
+    async def _admit(self, visit: Visit, right: str) -> Admitted:
         text = keys.sent_text(visit.headers)
         if text is None:
             raise drf.NotAuthenticated
         admitted = await entry.authenticate(text)
-        if Right.PREDICT not in rights_of_scopes(admitted.principal.scopes):
+        if right not in rights_of_scopes(admitted.principal.scopes):
             raise drf.PermissionDenied
         return admitted
 
     async def _error_response(
-        self, visit: Visit, error: Exception, address: PredictionAddress | None = None, stale_s: int = 0
+        self, visit: Visit, error: Exception, door: ProblemDoor | None = None, stale_s: int = 0
     ) -> WebResponse:
         request: Any = _FailedRequest(visit)
         problem = problems.error_response(error, request)
-        door = address.door if address is not None else urls.door_below(visit.scope.path)
+        door = door or urls.door_below(visit.scope.path) or moderation_urls.door_below(visit.scope.path)
         if door is not None:
             problem = door.render_problem(problem)
         headers = [*problem.items(), ("X-Request-ID", id_for(request)), *_common_headers(stale_s)]
         if not await visit.drain():
             headers.append(_CLOSE)
         return WebResponse(problem.status_code, headers, problem.content)
+
+
+def _check_has_length(visit: Visit) -> None:
+    if visit.headers.get("HTTP_TRANSFER_ENCODING") is not None:
+        raise LengthRequired
 
 
 def _common_headers(key_stale_s: int) -> HeaderList:

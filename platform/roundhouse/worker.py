@@ -16,6 +16,7 @@ from inference.doors.celery import readers
 from inference.jobs.running import runner as jobs
 from inference.serving import online_batches, queues, runtime
 from inference.serving.worker_process import STOP_HOOKS, WATCHES, QueueProgress, Shutdown, WorkerWatchdog
+from moderation.deciding import process as deciding
 from roundhouse.command_lines import worker_queues
 
 log = structlog.get_logger("roundhouse.worker")
@@ -102,6 +103,7 @@ def start() -> None:
     """Load this worker's versions, then take work."""
     sweep_scratch_folders()  # a chore does this too, but on one host only
     runtime.start_in_worker()
+    deciding.start()
     STOP_HOOKS.add("batches", online_batches.stop)
     online_batches.start()
     jobs.start()
@@ -124,6 +126,7 @@ def stop() -> None:
     """Celery's threads have ended: wait for the others, then end."""
     if _shutdown is not None:
         _shutdown.wait()
+    deciding.stop()
     runtime.stop()
     _has_ended.set()
 

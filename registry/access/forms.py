@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from registry.access import services
 from registry.access.limits import LIMIT_COLUMNS
 from registry.access.models import ApiKey, ObjectScope, Tenant
-from registry.access.policies import Role, key_scopes
+from registry.access.policies import Role, key_scopes, role_names
 from registry.access.services import Person
 from registry.kit.actors import Actor, every_model
 from registry.kit.admin.theme import (
@@ -24,7 +24,7 @@ class PersonForm(ModelForm[User]):
     """A person's name, roles, and the Models that the roles apply to."""
 
     roles = forms.MultipleChoiceField(
-        choices=[(role.value, role.value) for role in Role], required=False, widget=CheckboxSelectMultiple
+        choices=lambda: [(role, role) for role in role_names()], required=False, widget=CheckboxSelectMultiple
     )
     is_limited = forms.BooleanField(
         required=False,

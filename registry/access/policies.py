@@ -47,7 +47,10 @@ class Right(StrEnum):
 
 
 class Role(StrEnum):
-    """A Django group of the same name. What a role may do is defined in code, not in the database."""
+    """A Django group of the same name. What a role may do is defined in code, not in the database.
+
+    Apps above may have more roles: `role_names` lists them all.
+    """
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -78,7 +81,12 @@ GRANTS: Registrations[Grants] = Registrations("app with rights", on_change=_clea
 
 @cache
 def rights_by_role() -> Mapping[str, frozenset[str]]:
-    return {role.value: _union(grants.roles.get(role, ()) for grants in GRANTS) for role in Role}
+    return {role: _union(grants.roles.get(role, ()) for grants in GRANTS) for role in role_names()}
+
+
+def role_names() -> list[str]:
+    """The registry's roles, then those of other apps."""
+    return list(dict.fromkeys([*map(str, Role), *(str(role) for grants in GRANTS for role in grants.roles)]))
 
 
 @cache

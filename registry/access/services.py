@@ -16,7 +16,7 @@ from registry.access import keys
 from registry.access.key_ring import digest_of, new_key_text
 from registry.access.limits import NO_LIMITS, CallerLimits
 from registry.access.models import ApiKey, ObjectScope, Tenant
-from registry.access.policies import Right, Role, check_manages
+from registry.access.policies import Right, Role, check_manages, role_names
 from registry.access.validation import checked_expiry, checked_limits, checked_scopes, checked_tenant_slug
 from registry.errors import Conflict, Invalid, NameTaken, StaleState
 from registry.kit.actors import Actor, every_model
@@ -250,9 +250,9 @@ def _write_person(user: User, person: Person) -> None:
 
 def _checked_roles(person: Person) -> set[str]:
     roles = set(person.roles)
-    unknown = sorted(roles - set(Role))
+    unknown = sorted(roles - set(role_names()))
     if unknown:
-        raise Invalid(f"There is no role {unknown[0]!r}; the roles are {', '.join(Role)}.")
+        raise Invalid(f"There is no role {unknown[0]!r}; the roles are {', '.join(role_names())}.")
     if person.models is not None and Role.ADMIN in roles:
         raise Invalid(
             "An admin manages people, keys and settings, which do not belong to a Model: remove the limit or the role."

@@ -1,0 +1,101 @@
+"""Findings: what detectors and lists found in a content, as raw as it came, so that any policy can decide it again."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+
+class Failure(NamedTuple):
+    """Why something could not be found out. `passes`: whether asking again later may help."""
+
+    code: str
+    detail: str
+    passes: bool
+
+
+class Found(NamedTuple):
+    """One thing that a detector said about a part of the content.
+
+    `part` is `text`, `title`, or `image` with its number. `place`: start and end of an entity, in code points; the corners
+    of a box, in pixels; nothing for a label of the whole part.
+    """
+
+    part: str
+    label: str
+    score: float
+    place: Sequence[float] | None = None
+
+
+class Hit(NamedTuple):
+    """An entry of a list. `start` and `end` are places in the part's text; of a picture, `end` is the distance."""
+
+    part: str
+    start: int
+    end: int
+    entry: str
+
+
+@dataclass(slots=True)
+class DetectorAnswer:
+    version: int
+    preprocessing: str
+    found: list[Any]  # of Found, or lists of the same values as they were stored
+    arm: str = ""
+
+
+@dataclass(slots=True)
+class Findings:
+    """`language`: the one that was named, or that the content's text seems to be in."""
+
+    parts: list[str]  # that the content has
+    named_language: str = ""
+    detectors: dict[str, DetectorAnswer] = field(default_factory=dict)
+    matches: dict[str, list[Any]] = field(default_factory=dict)  # by digest of the list
+    failures: dict[str, Failure] = field(default_factory=dict)  # by detector, digest, or part
+    pictures: list[Any] = field(default_factory=list)  # part, sha256, md5, PDQ hash and its quality
+
+    def to_bytes(self) -> bytes:
+        return orjson.dumps(
+            {
+                "parts": self.parts,
+                "language": self.named_language,
+                "detectors": {
+                    name: [answer.version, answer.preprocessing, answer.arm, answer.found]
+                    for name, answer in self.detectors.items()
+                },
+                "matches": self.matches,
+                "failures": {name: tuple(failure) for name, failure in self.failures.items()},
+                "pictures": self.pictures,
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, stored: bytes | memoryview) -> "Findings":
+        values = orjson.loads(stored)
+        return cls(
+            values["parts"],
+            values["language"],
+            {
+                name: DetectorAnswer(version, preprocessing, found, arm)
+                for name, (version, preprocessing, arm, found) in values["detectors"].items()
+            },
+            values["matches"],
+            {name: Failure(*failure) for name, failure in values["failures"].items()},
+            values["pictures"],
+        )
+
+
+def image_part(number: int, of: int) -> str:
+    """The name of a picture: `image`, or `image 2` where there are several."""
+    return f"image {number + 1}" if of > 1 else "image"
+
+
+def kind_of_part(part: str) -> str:
+    return part.partition(" ")[0]
+
+
+def versions_in(findings: Iterable[Findings]) -> Mapping[str, int]:
+    """Which version of each detector answered."""
+    return {name: answer.version for one in findings for name, answer in one.detectors.items()}

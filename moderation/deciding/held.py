@@ -1,0 +1,88 @@
+"""Contents that were held because a detector failed: they are decided again by themselves when it is back."""
+
+import os
+import socket
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+from django.db.models import F
+from django.utils import timezone
+
+from inference.serving import runtime
+from moderation.deciding import process
+from moderation.deciding.models import Decision
+from moderation.deciding.selectors import held_decisions, newer_decisions
+from moderation.deciding.services import decide_again, store
+from moderation.errors import NoPolicy
+from registry.record import leases
+
+log = structlog.get_logger("roundhouse.moderation")
+
+_LEASE, _LEASE_S = "moderation.held", 60.0
+_FIRST, _AT_ONCE = 8, 200  # a few first: while the detector is down, more would only cost time
+_PAUSE, _LONGEST_PAUSE = timedelta(seconds=10), timedelta(minutes=5)
+_GIVE_UP_AFTER = timedelta(days=2)  # from then on a person has to decide
+
+
+def decide_held(*, most: int = 100_000) -> int:
+    """Decide due contents again, as long as detectors answer; return how many were decided. One process at a time does this."""
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    if not leases.claim(_LEASE, holder=holder, for_s=_LEASE_S):
+        return 0
+    try:
+        return _decide_held(holder, most)
+    finally:
+        leases.release(_LEASE, holder=holder)
+
+
+def _decide_held(holder: str, most: int) -> int:
+    _drop_superseded()
+    decided, at_once = 0, _FIRST
+    while decided < most:
+        batch = list(held_decisions().select_related("content").prefetch_related("pictures")[:at_once])
+        if not batch:
+            break
+        done = _decide_batch(batch)
+        decided += done
+        if done == 0:  # the rest would most likely fail in the same way
+            break
+        at_once = _AT_ONCE
+        leases.claim(_LEASE, holder=holder, for_s=_LEASE_S)
+    if decided:
+        log.info("held contents were decided", count=decided)
+    return decided
+
+
+def _decide_batch(batch: Sequence[Decision]) -> int:
+    deciding = process.started()
+    try:
+        again = runtime.started().loop.wait_for(decide_again(batch))
+    except NoPolicy as error:
+        log.warning("held contents have no policy any more", reason=str(error))
+        _postpone(batch)
+        return 0
+    ready = [one for one in again if not one.decision.is_held]
+    _postpone([one.decision.redecides for one in again if one.decision.is_held and one.decision.redecides])
+    written = runtime.started().loop.wait_for(store(deciding.writer, ready))
+    for one, was_written in zip(ready, written, strict=True):
+        if was_written:
+            deciding.writer.count(one.policy.policy_id, one.verdict, one.decision.received_at)
+    return len(ready)
+
+
+def _postpone(held: Sequence[Decision]) -> None:
+    """Each waits longer than the time before; after two days it is a person's."""
+    now = timezone.now()
+    for decision in held:
+        row = Decision.objects.filter(pk=decision.pk, is_held=True)
+        if now - decision.received_at > _GIVE_UP_AFTER:
+            row.update(is_held=False, next_try_at=None)
+        else:
+            pause = min(_PAUSE * 2 ** min(decision.tries, 10), _LONGEST_PAUSE)
+            row.update(tries=F("tries") + 1, next_try_at=now + pause)
+
+
+def _drop_superseded() -> None:
+    """Contents whose authors have changed them since are not decided again."""
+    held_decisions(due_only=False).filter(newer_decisions()).update(is_held=False, next_try_at=None)

@@ -1,0 +1,186 @@
+"""Previews: what a draft would make of the decisions that are stored, from what the detectors said then."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import structlog
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from moderation.deciding import dispatch
+from moderation.deciding.answers import codes_of
+from moderation.deciding.changes import Changes
+from moderation.deciding.examination import match_lists
+from moderation.deciding.findings import Findings, kind_of_part
+from moderation.deciding.models import Decision, PolicyPreview, RunStatus
+from moderation.deciding.verdicts import decide, needed_lists
+from moderation.policies.models import Policy
+from moderation.policies.rules import HashRule, PolicyRules, Ruling, read_rules
+from moderation.policies.selectors import editable_content
+from moderation.rights import ModerationRight, ModerationRole
+from registry.errors import RoundhouseError
+from registry.kit.actors import Actor
+from registry.kit.text import storable
+
+log = structlog.get_logger("roundhouse.moderation")
+
+MOST = 100_000  # decisions of a preview, the newest ones
+_AT_ONCE, _TELL_EVERY = 2_000, 10_000
+_KEPT = 20  # previews of each policy
+# Assumed as long as nobody's handling time was measured.
+SECONDS_PER_REVIEW, HOURS_PER_REVIEWER = 30, 5
+
+
+class StoredRow(NamedTuple):
+    """What a preview reads of a decision."""
+
+    pk: UUID
+    tenant_id: int | None
+    content_id: str
+    redecides_id: UUID | None
+    revision_id: int
+    ruling: str
+    codes: list[str]
+    received_at: datetime
+    findings: bytes
+    text: str | None = None
+    title: str | None = None
+
+
+_COLUMNS = StoredRow._fields[:-2]
+
+
+def request_preview(*, policy: Policy, by: Actor) -> PolicyPreview:
+    """Have a worker decide the policy's stored decisions again with the draft."""
+    by.check(ModerationRight.EDIT_POLICIES)
+    content = editable_content(policy)
+    read_rules(content)
+    with transaction.atomic():
+        preview = PolicyPreview.objects.create(
+            policy=policy,
+            content=content,
+            draft_edits=policy.draft_edits,
+            made_by=storable(by.name, 200),
+        )
+        old = list(policy.previews.order_by("-pk").values_list("pk", flat=True)[_KEPT:])
+        PolicyPreview.objects.filter(pk__in=old).delete()
+        dispatch.run_preview(preview.pk)
+    return preview
+
+
+def run_preview(preview_id: int) -> None:
+    """Fill in the preview's result. Done once, by whichever worker is first."""
+    waiting = PolicyPreview.objects.filter(pk=preview_id, status=RunStatus.WAITING)
+    if not waiting.update(status=RunStatus.RUNNING):
+        return
+    preview = PolicyPreview.objects.select_related("policy__current").get(pk=preview_id)
+    row = PolicyPreview.objects.filter(pk=preview_id)
+
+    def tell(done: int, total: int) -> None:
+        row.update(done=done, total=total)
+
+    try:
+        result = preview_changes(preview.policy, read_rules(preview.content), tell=tell).result(_people)
+    except RoundhouseError as error:
+        row.update(status=RunStatus.FAILED, failure=str(error)[:500], ended_at=timezone.now())
+        return
+    except Exception as error:
+        log.error("a preview failed", policy=preview.policy.name, exc_info=error)
+        failure = "Something went wrong; the worker's log has the error."
+        row.update(status=RunStatus.FAILED, failure=failure, ended_at=timezone.now())
+        raise
+    row.update(status=RunStatus.DONE, result=result, ended_at=timezone.now())
+
+
+def preview_changes(
+    policy: Policy,
+    rules: PolicyRules,
+    *,
+    most: int = MOST,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> Changes:
+    """Decide the newest decisions of a policy again, with other rules."""
+    current = read_rules(policy.current.content) if policy.current is not None else None
+    known = {rule.digest for rule in current.list_rules} if current is not None else set()
+    needs_texts = any(rule.digest not in known for rule in rules.list_rules)
+    changes = Changes()
+    total = min(most, Decision.objects.filter(policy=policy).count())
+    tell(0, total)
+    for row in _rows(policy, most, with_texts=needs_texts):
+        _add(changes, row, rules, current if row.revision_id != policy.current_id else None)
+        if changes.considered % _TELL_EVERY == 0:
+            tell(changes.considered, total)
+    tell(total, total)
+    return changes
+
+
+def _rows(policy: Policy, most: int, *, with_texts: bool) -> Iterator[StoredRow]:
+    """The decisions that count, newest first: neither superseded, nor decided again."""
+    columns = (*_COLUMNS, "content__text", "content__title") if with_texts else _COLUMNS
+    decisions = Decision.objects.filter(policy=policy).order_by("-pk")[:most]
+    seen: set[tuple[int | None, str]] = set()
+    overtaken: set[UUID] = set()
+    for values in decisions.values_list(*columns).iterator(chunk_size=_AT_ONCE):
+        row = StoredRow(*values)
+        content = (row.tenant_id, row.content_id)
+        if row.redecides_id is not None:
+            overtaken.add(row.redecides_id)
+        if row.pk in overtaken or (row.content_id and content in seen):
+            continue
+        seen.add(content)
+        yield row
+
+
+def _add(changes: Changes, row: StoredRow, rules: PolicyRules, current: PolicyRules | None) -> None:
+    """`current`: the rules that are in force, if others decided then."""
+    findings = Findings.from_bytes(row.findings)
+    before, codes = Ruling(row.ruling), row.codes
+    if current is not None:
+        present = decide_stored(findings, row, current)
+        if not isinstance(present, str):
+            before, codes = present.ruling, codes_of(present)
+    verdict = decide_stored(findings, row, rules)
+    if isinstance(verdict, str):
+        changes.note_undecided(verdict, row.received_at, before)
+        return
+    after = codes_of(verdict)
+    changes.add(row.pk.hex, row.received_at, verdict.language, (before, verdict.ruling), (codes, after))
+
+
+def decide_stored(findings: Findings, row: StoredRow, rules: PolicyRules) -> Any:
+    """The verdict of these rules; or why a stored content cannot be decided again, in words."""
+    lists = [
+        rule
+        for rule in needed_lists(rules, findings)
+        if rule.digest not in findings.matches and rule.digest not in findings.failures
+    ]
+    if lists:
+        texts = _stored_texts(findings, row)
+        if texts is None and any(not isinstance(rule, HashRule) for rule in lists):
+            return "The text is not stored any more."
+        match_lists(lists, findings, texts or {})
+    verdict = decide(rules, findings)
+    return f"{verdict.missing[0]} was not asked then." if verdict.missing else verdict
+
+
+def _stored_texts(findings: Findings, row: StoredRow) -> dict[Any, str] | None:
+    if row.text is None:
+        return None
+    texts = {"text": row.text, "title": row.title or ""}
+    return {part: texts[part] for part in findings.parts if kind_of_part(part) in texts}
+
+
+def _people(more_per_day: float) -> dict[str, Any]:
+    """Reviews as hours of people."""
+    roles = [ModerationRole.REVIEWER, ModerationRole.LEAD]
+    reviewers = User.objects.filter(is_active=True, groups__name__in=roles).distinct().count()
+    return {
+        "seconds_per_review": SECONDS_PER_REVIEW,
+        "is_measured": False,
+        "hours_more": more_per_day * SECONDS_PER_REVIEW / 3600,
+        "reviewers": reviewers,
+        "hours_available": reviewers * HOURS_PER_REVIEWER,
+    }

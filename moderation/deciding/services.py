@@ -1,0 +1,231 @@
+"""Deciding about contents, now and again."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from inference.engine.combiner import Priority
+from inference.serving import runtime
+from inference.serving.calls import DEADLINE_S
+from moderation.deciding import process
+from moderation.deciding.answers import Explanation, answer_for, codes_of, encode_evidence
+from moderation.deciding.contents import MAX_ID, MAX_TEXT, MAX_TITLE, MAX_URL, Content, SentPicture
+from moderation.deciding.detectors import OURSELVES, Asking
+from moderation.deciding.examination import Examined, examine
+from moderation.deciding.findings import Findings
+from moderation.deciding.fixed_texts import fixed_verdict
+from moderation.deciding.models import Decision, StoredContent, StoredPicture
+from moderation.deciding.policy_table import PublishedPolicy
+from moderation.deciding.verdicts import Verdict, decide
+from moderation.deciding.writer import DecisionRows, DecisionWriter
+from moderation.policies.models import MAX_CONTEXT
+from moderation.policies.rules import Ruling
+from moderation.rights import is_test_key
+from registry.access.key_ring import Principal
+from registry.kit.compute_lock import compute_lock
+from registry.kit.text import storable
+
+TRY_AGAIN_AFTER = timedelta(seconds=10)
+_ASKING_SHARE = 0.9  # of the time that is left; the rest is for writing and answering
+_AGAIN_WITHIN_S = 60.0
+
+
+@dataclass(slots=True)
+class Decided:
+    """A content, what was found in it, and the decision, which may not be stored yet."""
+
+    content: Content
+    policy: PublishedPolicy
+    findings: Findings
+    verdict: Verdict
+    decision: Decision
+    is_stored: bool
+
+    def answer(self) -> dict[str, Any]:
+        texts = {str(part): text for part, text in self.content.texts()}
+        return answer_for(
+            self.decision,
+            policy=self.policy.name,
+            revision=self.policy.number,
+            explanation=Explanation(self.verdict.evidence, self.verdict.problems, self.verdict.is_cut, texts),
+            findings=self.findings,
+            is_stored=self.is_stored,
+        )
+
+
+async def decide_contents(
+    contents: Sequence[Content],
+    *,
+    by: Principal,
+    within_s: float = DEADLINE_S,
+    priority: Priority = Priority.LIVE,
+    hold: Callable[[int], None] = lambda nbytes: None,
+) -> list[Decided]:
+    """Decide about contents by the policies of the caller's tenant. Runs on the event loop.
+
+    Everything that fails is a reason for review. Raises NoPolicy, TooManyRequests (the caller's own limit) and WritesBehind;
+    then nothing is decided. Reviewed and blocked contents are stored when this returns, allowed ones soon after.
+    """
+    deciding, received_at = process.started(), timezone.now()
+    deciding.writer.check_room()
+    policies = [deciding.table.find(by.tenant_id, content.context) for content in contents]
+    is_test = is_test_key(by)
+    ends_at = time.monotonic() + _ASKING_SHARE * within_s
+    asking = Asking(replace(by, models=None), ends_at, priority, hold)
+    examined = await _examine(contents, policies, asking, is_test=is_test)
+    decided = [
+        _decided(one, verdict, policy, received_at, by, is_stored=not (is_test or one.content.do_not_store))
+        for (one, verdict), policy in zip(examined, policies, strict=True)
+    ]
+    if not is_test:
+        for one in decided:
+            deciding.writer.count(one.policy.policy_id, one.verdict, received_at)
+    await store(deciding.writer, [one for one in decided if one.is_stored])
+    return decided
+
+
+def decide_in_thread(contents: Sequence[Content], **options: Any) -> list[Decided]:
+    """Like `decide_contents`, for callers in threads; the work is done on the loop."""
+    with compute_lock.released():
+        return runtime.started().loop.wait_for(decide_contents(contents, **options))
+
+
+async def decide_again(held: Sequence[Decision]) -> list[Decided]:
+    """Decide about contents that were held, by the policies that are in force now. Nothing is stored.
+
+    The contents must be loaded. What is still held had the same trouble again.
+    """
+    contents = [stored_content(decision) for decision in held]
+    table = process.started().table
+    policies = [
+        table.find(decision.tenant_id, content.context)
+        for decision, content in zip(held, contents, strict=True)
+    ]
+    asking = Asking(OURSELVES, time.monotonic() + _AGAIN_WITHIN_S, Priority.BULK)
+    examined = await _examine(contents, policies, asking, is_test=False)
+    return [
+        _decided(one, verdict, policy, before.received_at, OURSELVES, is_stored=True, before=before)
+        for (one, verdict), policy, before in zip(examined, policies, held, strict=True)
+    ]
+
+
+async def store(writer: DecisionWriter, decided: Sequence[Decided]) -> list[bool]:
+    """Have decisions written; wait for those that somebody relies on. Returns whether each of these was written."""
+    waited: list[Future[bool]] = []
+    for one in decided:
+        written = writer.add(_rows(one))
+        if one.verdict.ruling is not Ruling.ALLOW or one.decision.redecides_id is not None:
+            waited.append(written)
+    return [await asyncio.wrap_future(written) for written in waited]
+
+
+def stored_content(decision: Decision) -> Content:
+    """The content of a decision, as it was sent."""
+    pictures = [SentPicture(bytes(one.file or b""), one.url) for one in decision.pictures.all()]
+    return Content(
+        text=decision.content.text,
+        title=decision.content.title,
+        pictures=tuple(pictures),
+        content_id=decision.content_id,
+        author_id=decision.author_id,
+        context=decision.context,
+        language=Findings.from_bytes(decision.findings).named_language,
+        thread=decision.thread,
+        url=decision.url,
+    )
+
+
+async def _examine(
+    contents: Sequence[Content], policies: Sequence[PublishedPolicy], asking: Asking, *, is_test: bool
+) -> list[tuple[Examined, Verdict]]:
+    """Each content with its verdict; the fixed texts of tests are not examined."""
+    fixed = {place: fixed_verdict(content) for place, content in enumerate(contents) if is_test}
+    places = [place for place in range(len(contents)) if fixed.get(place) is None]
+    found = await examine(
+        [contents[place] for place in places], [policies[place].rules for place in places], asking
+    )
+    examined = dict(zip(places, found, strict=True))
+    pairs = []
+    for place, content in enumerate(contents):
+        one = examined.get(place) or Examined(content, Findings([]))
+        pairs.append((one, fixed.get(place) or decide(policies[place].rules, one.findings)))
+    return pairs
+
+
+def _decided(
+    one: Examined,
+    verdict: Verdict,
+    policy: PublishedPolicy,
+    received_at: datetime,
+    by: Principal,
+    *,
+    is_stored: bool,
+    before: Decision | None = None,
+) -> Decided:
+    content, is_held = one.content, verdict.is_held and is_stored
+    tenant_id, key_id = (before.tenant_id, before.key_id) if before is not None else (by.tenant_id, by.key_id)
+    decision = Decision(
+        id=_new_id(),
+        policy_id=policy.policy_id,
+        revision_id=policy.revision_id,
+        tenant_id=tenant_id,
+        key_id=key_id,
+        ruling=verdict.ruling.value,
+        shadow_ruling=verdict.shadow_ruling.value,
+        codes=codes_of(verdict),
+        evidence_count=len(verdict.told),
+        evidence=encode_evidence(verdict),
+        findings=one.findings.to_bytes(),
+        text_score=verdict.text_score,
+        image_score=verdict.image_score,
+        content_id=storable(content.content_id, MAX_ID),
+        author_id=storable(content.author_id, MAX_ID),
+        context=storable(content.context, MAX_CONTEXT),
+        language=verdict.language[:8],
+        thread=storable(content.thread, MAX_ID),
+        url=storable(content.url, MAX_URL),
+        digest=content.digest,
+        received_at=received_at,
+        decided_at=timezone.now(),
+        redecides=before,
+        is_held=is_held,
+        tries=before.tries if before is not None else 0,
+        next_try_at=received_at + TRY_AGAIN_AFTER if is_held else None,
+    )
+    return Decided(content, policy, one.findings, verdict, decision, is_stored)
+
+
+def _rows(one: Decided) -> DecisionRows:
+    content, decision = one.content, one.decision
+    keeps_files = one.verdict.ruling is not Ruling.ALLOW
+    pictures = [
+        StoredPicture(
+            decision=decision,
+            number=number,
+            url=storable(sent.url, MAX_URL),
+            file=sent.content if keeps_files and sent.content else None,
+        )
+        for number, sent in enumerate(content.pictures)
+    ]
+    return DecisionRows(
+        decision=decision,
+        content=StoredContent(
+            decision=decision, text=storable(content.text, MAX_TEXT), title=storable(content.title, MAX_TITLE)
+        ),
+        pictures=pictures,
+        nbytes=content.nbytes + len(decision.findings) + len(decision.evidence) + 1_000,
+        overtakes=decision.redecides_id,
+    )
+
+
+def _new_id() -> UUID:
+    """Ids grow with time, which keeps the index of the table small and quick; their other half is random."""
+    return UUID(int=time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big"))

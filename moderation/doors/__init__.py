@@ -1,0 +1,1 @@
+"""Doors: protocols in which contents arrive. A door only translates."""

@@ -1,0 +1,30 @@
+"""Addresses of moderation: for Django, and for the event loop."""
+
+from django.urls import path
+
+from moderation.doors import api
+from moderation.doors.door import REST, ModerationDoor
+
+urlpatterns = [
+    path("api/v1/moderate", api.ModerateView.as_view(), name="moderate"),
+    path("moderate", api.ModerateDefaultView.as_view(), name="moderate-default"),
+    path("api/v1/decisions", api.DecisionsView.as_view({"get": "list"}), name="decisions"),
+    path(
+        "api/v1/decisions/<str:request_id>",
+        api.DecisionsView.as_view({"get": "retrieve"}),
+        name="decision",
+    ),
+]
+
+_DOORS: dict[str, ModerationDoor] = {"/api/v1/moderate": REST, "/moderate": REST}
+_FORMATS: dict[str, ModerationDoor] = {}  # by the beginning of their addresses
+
+
+def door_at(path: str) -> ModerationDoor | None:
+    """The door of an address; None for all others, which Django resolves."""
+    return _DOORS.get(path)
+
+
+def door_below(path: str) -> ModerationDoor | None:
+    """The door whose format an error has at any address below the door's own; None: it is an API problem."""
+    return next((door for prefix, door in _FORMATS.items() if path.startswith(prefix)), None)

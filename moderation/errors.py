@@ -1,0 +1,91 @@
+"""What can go wrong in moderation.
+
+RoundhouseError
+├── NotFound
+│   ├── NoPolicy            no policy covers the request's tenant and context
+│   ├── UnknownPolicy
+│   └── UnknownDecision
+├── Conflict
+│   ├── NothingToPublish    the draft is missing, or says what the current revision says
+│   └── NothingToRollBackTo
+├── Invalid
+│   ├── InvalidPolicy       a policy's rules are wrong; says where
+│   ├── InvalidContent      what was sent to be moderated cannot be read; says where
+│   └── NotADetector        a policy names a Model that does not read such contents
+└── WritesBehind            decisions arrive faster than the database takes them
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from inference.doors.wire import pointer_to
+from registry.errors import Conflict, Invalid, NotFound, RoundhouseError
+
+
+class NoPolicy(NotFound):
+    """No policy covers this content; publish a default policy, or one for this tenant or context."""
+
+    code = "no_policy"
+
+
+class UnknownPolicy(NotFound):
+    """There is no such policy."""
+
+    code = "unknown_policy"
+
+
+class UnknownDecision(NotFound):
+    """There is no such decision."""
+
+    code = "unknown_decision"
+
+
+class NothingToPublish(Conflict):
+    """The draft says the same as the current revision."""
+
+    code = "nothing_to_publish"
+
+
+class NothingToRollBackTo(Conflict):
+    """The policy has no earlier revision."""
+
+    code = "nothing_to_roll_back_to"
+
+
+class _InvalidPart(Invalid):
+    """Something in a JSON document is wrong; `place` leads to it."""
+
+    def __init__(self, message: str, *place: str | int) -> None:
+        super().__init__(message)
+        self.place = place
+
+    @property
+    def members(self) -> Mapping[str, Any]:
+        if not self.place:
+            return {}
+        return {"errors": [{"pointer": pointer_to(*map(str, self.place)), "detail": str(self)}]}
+
+
+class InvalidPolicy(_InvalidPart):
+    """The policy is not valid."""
+
+    code = "invalid_policy"
+
+
+class InvalidContent(_InvalidPart):
+    """The content cannot be read."""
+
+    code = "invalid_content"
+
+
+class WritesBehind(RoundhouseError):
+    """Decisions arrive faster than the database stores them; try again in a moment."""
+
+    code = "writes_behind"
+    retryable = True
+
+
+class NotADetector(Invalid):
+    """A policy names a Model that does not read such contents; change the rule, or the Model."""
+
+    code = "not_a_detector"

@@ -1,0 +1,380 @@
+"""Lists of words and phrases, found in spite of the usual disguises, and not inside innocent words.
+
+1. Keys: a text and each entry are reduced to keys in which look-alikes, digits for letters, repeated letters, rn and m are the
+   same. One look-up per word rejects nearly every text.
+2. Fit: what has an entry's key is compared letter by letter with the original characters. Keys alone would confuse good with
+   god and mail with mall; the fit does not.
+
+A word wholly in another everyday script is no disguise: Russian рак is not the entry "pak". With one letter of the entry's own
+script among them, it is.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
+from typing import NamedTuple
+from unicodedata import normalize
+
+from moderation.matching.characters import (
+    BREAK,
+    MARKS,
+    SPACE,
+    SYMBOLS,
+    Reading,
+    fold,
+    is_everyday,
+    is_letter,
+    is_unspaced,
+    key_as_is,
+    key_by_looks,
+    readings,
+)
+from moderation.matching.errors import BadList
+from moderation.matching.texts import Hit, Readable, Run, View, collapse, merge
+
+MAX_ENTRIES, MAX_LENGTH = 50_000, 100
+_WIDEST_GAP = 3  # characters between the words of a phrase, or between the letters of a word
+_SPELLED = re.compile(r"(?<![^ .])[^ .](?:[ .]{1,3}[^ .](?![^ .])){2,}+")  # f u c k, f.u.c.k
+_DIVIDED = re.compile(r"(?<![^ .])[^ .]++(?:\.{1,3}[^ .]++)++")  # cas-ino, ca.si.no
+_DIVIDERS = frozenset("-‐‑–—_*~^•·|")  # that may divide a word once; a full stop there ends a sentence
+_IN_ENTRIES = frozenset(
+    " -‐‑–.'’_/,\t\u00a0"
+)  # besides letters; an entry with other characters is found literally
+_LONG, _LONGER = 5, 6  # letters from which on a divided word can hardly be anything else
+# Words that are what they are, although they look like others (burn and bum, modem and modern)
+_NO_DISGUISE = frozenset(
+    """
+    barn barns bum bums burn burned burner burning burns cam cams com comer corn corner corners corns corny dam dams darn dom
+    earn earned earns fern ferns gem gems ham hams horn horns horny modem modems modern mom moms morn stem stems stern term
+    terms tern tom torn tum turn turned turns warm warn warned warns worm worms worn yam yams yarn yarns
+    """.split()  # noqa: SIM905
+)
+
+
+class _Entry(NamedTuple):
+    text: str
+    words: list[str]  # folded letters of each word
+    groups: list[list[tuple[str, int]]]  # of each word: the letters, and how often in a row
+    size: int
+
+    @property
+    def letters(self) -> str:
+        return "".join(self.words)
+
+    @property
+    def all_groups(self) -> list[tuple[str, int]]:
+        return _groups(self.letters)
+
+
+class _Atom(NamedTuple):
+    character: str
+    reading: Reading
+
+
+class WordList:
+    """Words and phrases in any script. Whole words only, unless `anywhere`; scripts without spaces are searched anywhere."""
+
+    def __init__(self, entries: Sequence[str], *, anywhere: bool = False) -> None:
+        """Raises BadList."""
+        if len(entries) > MAX_ENTRIES:
+            raise BadList(f"A list may have at most {MAX_ENTRIES:,} entries.", place=MAX_ENTRIES)
+        self._literals: list[tuple[str, re.Pattern[str]]] = []
+        self._words: dict[str, list[_Entry]] = defaultdict(list)  # by the key of the first word
+        self._inside = _Prefixes()
+        self._spelled = _Prefixes()
+        for place, text in enumerate(dict.fromkeys(entries)):
+            self._add(text, place, anywhere)
+
+    def _add(self, text: str, place: int, anywhere: bool) -> None:
+        _check(text, place)
+        entry = _read_entry(text)
+        if entry is None:
+            self._literals.append((text, re.compile(re.escape(text.strip()), re.IGNORECASE)))
+            return
+        is_inside = anywhere or any(map(is_unspaced, entry.letters))
+        for key_of in (key_by_looks, key_as_is):
+            keys = ["".join(map(key_of, word)) for word in entry.words]
+            if is_inside:
+                self._inside.add(collapse(SPACE.join(keys)), entry)
+                self._inside.add(collapse(merge(SPACE.join(keys))), entry)
+            else:
+                first = collapse(merge(keys[0]))
+                if entry not in self._words[first]:
+                    self._words[first].append(entry)
+            if entry.size > 2:
+                self._spelled.add(collapse("".join(keys)), entry)
+
+    def find(self, text: Readable, *, most: int = 20) -> list[Hit]:
+        """The first `most` hits, in the order of the text."""
+        found: dict[Hit, None] = {}
+        for hit in self._hits(text):
+            found[hit] = None
+            if len(found) >= most:
+                break
+        return sorted(found)
+
+    def _hits(self, text: Readable) -> Iterator[Hit]:
+        for entry, literal in self._literals:
+            for match in literal.finditer(text.text):
+                yield Hit(*match.span(), entry)
+        for view in text.views:
+            if not self._words.keys().isdisjoint(view.words):
+                yield from self._whole(text, view)
+            if self._spelled:
+                yield from self._in_pieces(text, view)
+            if self._inside:
+                for is_merged in (False, True):
+                    yield from self._anywhere(text, view, is_merged)
+
+    def _whole(self, text: Readable, view: View) -> Iterator[Hit]:
+        for number, key in enumerate(view.words):
+            for entry in self._words.get(key, ()):
+                last = number + len(entry.words)
+                places = view.places[number:last]
+                if len(places) < len(entry.words) or not _are_near(places):
+                    continue
+                spans = [view.span(*place) for place in places]
+                if all(
+                    _fits(text.text, view, span, groups, word)
+                    for span, groups, word in zip(spans, entry.groups, entry.words, strict=True)
+                ):
+                    yield _hit(text.text, spans[0][0], spans[-1][1], entry)
+
+    def _in_pieces(self, text: Readable, view: View) -> Iterator[Hit]:
+        """Words whose letters are spelled one by one, or that are divided."""
+        for pattern in (_SPELLED, _DIVIDED) if BREAK in view.keys else (_SPELLED,):
+            for group in pattern.finditer(view.keys):
+                runs = _runs_of_letters(view.keys, *group.span())
+                keys = "".join(run.key for run in runs)
+                for first, last, entry in self._spelled.find(keys):
+                    start, end = runs[first].first, runs[last].last + 1
+                    if not _is_piece_edge(view.keys, start - 1) or not _is_piece_edge(view.keys, end):
+                        continue
+                    span = view.span(start, end)
+                    if not _may_be_in_pieces(
+                        view, (start, end), group.span(), text.text[slice(*span)], entry
+                    ):
+                        continue
+                    if _fits(text.text, view, span, entry.all_groups, entry.letters):
+                        yield _hit(text.text, *span, entry)
+
+    def _anywhere(self, text: Readable, view: View, is_merged: bool) -> Iterator[Hit]:
+        keys = view.merged if is_merged else view.plain
+        if (is_merged and keys == view.plain) or not self._inside.may_be_in(keys):
+            return
+        runs: list[Run] = []
+        for first, last, entry in self._inside.find(keys):
+            runs = runs or view.runs(merged=is_merged)
+            for start, end in _cuts(runs[first], runs[last], entry):
+                span = view.span(start, end)
+                if start < end and _fits(text.text, view, span, entry.all_groups, entry.letters):
+                    yield _hit(text.text, *span, entry)
+                    break
+
+
+class _Prefixes:
+    """Keys, found at any place of a string: from each place, as far as some key begins like it."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, list[_Entry]] = defaultdict(list)
+        self._prefixes: set[str] = set()
+        self._shortest = 3
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def add(self, key: str, entry: _Entry) -> None:
+        if entry not in self._entries[key]:
+            self._entries[key].append(entry)
+        self._prefixes.update(key[:length] for length in range(1, len(key) + 1))
+        self._shortest = min(self._shortest, len(key))
+
+    def may_be_in(self, keys: str) -> bool:
+        size = self._shortest
+        return not self._prefixes.isdisjoint([keys[at : at + size] for at in range(len(keys) - size + 1)])
+
+    def find(self, keys: str) -> Iterator[tuple[int, int, _Entry]]:
+        """The first and the last place of each key, with its entries."""
+        for first in range(len(keys) - self._shortest + 1):
+            end = first + self._shortest
+            while (part := keys[first:end]) in self._prefixes:
+                for entry in self._entries.get(part, ()):
+                    yield first, end - 1, entry
+                if end == len(keys):
+                    break
+                end += 1
+
+
+# Entries
+
+
+def _check(text: str, place: int) -> None:
+    if not text.strip():
+        raise BadList("The entry is empty. Remove the line.", place=place)
+    if len(text) > MAX_LENGTH:
+        raise BadList(f"An entry may have at most {MAX_LENGTH} characters. Shorten it.", place=place)
+
+
+def _read_entry(text: str) -> _Entry | None:
+    """None for an entry that is found literally: emoji, c++, 100%."""
+    composed = normalize("NFC", text.strip())
+    letters: list[str] = []
+    for character in composed:
+        if character in _IN_ENTRIES:
+            letters.append(SPACE)
+        elif all(map(is_letter, fold(character))):
+            letters.append(fold(character))
+        else:
+            return None
+    words = "".join(letters).split()
+    if not words:
+        return None
+    return _Entry(text, words, [_groups(word) for word in words], sum(map(len, words)))
+
+
+def _groups(word: str) -> list[tuple[str, int]]:
+    return [(letter, min(len(list(same)), 3)) for letter, same in groupby(word)]
+
+
+# What was found, in the original text
+
+
+def _hit(text: str, start: int, end: int, entry: _Entry) -> Hit:
+    while end < len(text) and text[end] in MARKS:
+        end += 1
+    return Hit(start, end, entry.text)
+
+
+def _are_near(places: list[tuple[int, int]]) -> bool:
+    return all(following[0] - place[1] <= _WIDEST_GAP for place, following in pairwise(places))
+
+
+def _fits(text: str, view: View, span: tuple[int, int], groups: list[tuple[str, int]], word: str) -> bool:
+    atoms = _atoms(text, view.has_symbols, span, at_most=4 * len(word) + 8)
+    if atoms is None:
+        return False
+    doubled = _align(groups, atoms)
+    # One doubled letter makes another word (god and good); several, or three in a row, make none.
+    return doubled is not None and doubled != 1 and _is_plausible(atoms, word)
+
+
+def _atoms(text: str, has_symbols: bool, span: tuple[int, int], at_most: int) -> list[_Atom] | None:
+    """What can be letters there, of long repetitions three; None if there are far too many for the entry."""
+    atoms: list[_Atom] = []
+    for place in range(*span):
+        character = text[place]
+        if character in MARKS:
+            if atoms and len(composed := normalize("NFC", atoms[-1].character + character)) == 1:
+                atoms[-1:] = [_Atom(composed, reading) for reading in readings(composed)]
+            continue
+        if character in SYMBOLS and not has_symbols:
+            continue
+        if len(atoms) > 2 and atoms[-1].character == atoms[-2].character == atoms[-3].character == character:
+            continue
+        for reading in readings(character):
+            if character == "I" and place and text[place - 1].islower():
+                reading = reading._replace(looks="l")
+            atoms.append(_Atom(character, reading))
+        if len(atoms) > at_most:
+            return None
+    return atoms
+
+
+def _align(groups: list[tuple[str, int]], atoms: list[_Atom]) -> int | None:
+    """How many single letters of the entry are doubled in the text, at least; None if the text is not the entry."""
+    reached: list[dict[int, int]] = [{} for _ in range(len(groups) + 1)]
+    reached[0][0] = 0
+
+    def reach(group: int, place: int, doubled: int) -> None:
+        reached[group][place] = min(doubled, reached[group].get(place, doubled))
+
+    for number, (letter, times) in enumerate(groups):
+        is_rn = (letter, times) == ("r", 1) and groups[number + 1 : number + 2] == [("n", 1)]
+        for place, doubled in reached[number].items():
+            here = place
+            while here < len(atoms) and atoms[here].reading.can_be(letter):
+                here += 1
+                if here - place >= times:
+                    reach(number + 1, here, doubled + (here - place == 2 and times == 1))
+            pair = {"m": "rn", "w": "vv"}.get(letter)
+            if pair and times == 1 and _are(atoms, place, pair):
+                reach(number + 1, place + 2, doubled)
+            if is_rn and _are(atoms, place, "m"):
+                reach(number + 2, place + 1, doubled)
+            if (letter, times) == ("v", 2) and _are(atoms, place, "w"):
+                reach(number + 1, place + 1, doubled)
+    return reached[-1].get(len(atoms))
+
+
+def _are(atoms: list[_Atom], place: int, letters: str) -> bool:
+    following = atoms[place : place + len(letters)]
+    return len(following) == len(letters) and all(
+        atom.reading.can_be(letter) for atom, letter in zip(following, letters, strict=True)
+    )
+
+
+def _is_plausible(atoms: list[_Atom], word: str) -> bool:
+    """Whether these characters are meant to be read as the word."""
+    written = "".join(atom.reading.is_[:1] or atom.character for atom in atoms)
+    if written == word:
+        return True
+    digits = sum(atom.character.isdigit() for atom in atoms) - sum(map(str.isdigit, word))
+    if digits > (len(word) - 2 if len(word) >= _LONG else len(word) // 2):
+        return False  # a number, or the code of a product
+    if "ı" in written and "ı" not in word and len(word) < _LONG:
+        return False  # short Turkish words differ in the dot alone
+    if written in _NO_DISGUISE:
+        return False
+    letters = [atom for atom in atoms if atom.character.isalpha() or not atom.character.isascii()]
+    if not letters:
+        return not digits and len(word) > 2
+    return any(set(atom.reading.is_) & set(word) or not is_everyday(atom.character) for atom in letters)
+
+
+def _cuts(first: Run, last: Run, entry: _Entry) -> Iterator[tuple[int, int]]:
+    """Where an entry inside a word may begin and end: a run of letters at its edge may belong to the word around it."""
+    groups = entry.all_groups
+    starts = {max(first.first, first.last + 1 - size) for size in range(1, groups[0][1] + 2)} | {first.first}
+    ends = {min(last.last, last.first - 1 + size) + 1 for size in range(1, groups[-1][1] + 2)} | {
+        last.last + 1
+    }
+    for start in sorted(starts, reverse=True):
+        for end in sorted(ends):
+            yield start, end
+
+
+def _runs_of_letters(keys: str, start: int, end: int) -> list[Run]:
+    runs: list[Run] = []
+    for at in range(start, end):
+        key = keys[at]
+        if key in (SPACE, BREAK):
+            continue
+        if runs and runs[-1].key == key:
+            runs[-1] = runs[-1]._replace(last=at)
+        else:
+            runs.append(Run(key, at, at))
+    return runs
+
+
+def _is_piece_edge(keys: str, at: int) -> bool:
+    return not 0 <= at < len(keys) or keys[at] in (SPACE, BREAK)
+
+
+def _may_be_in_pieces(
+    view: View, place: tuple[int, int], group: tuple[int, int], written: str, entry: _Entry
+) -> bool:
+    """Whether the pieces there are one word: "the rapist" and "pen is" are two."""
+    part = view.keys[slice(*place)]
+    pieces = part.replace(BREAK, SPACE).split()
+    if len(pieces) < 2:
+        return False
+    is_alone = place == group
+    if len(pieces) > 2 and max(map(len, pieces)) == 1:
+        return is_alone or entry.size > 3
+    if SPACE in part or not is_alone:
+        return False
+    if len(pieces) > 2:
+        return entry.size >= _LONG or max(map(len, pieces)) <= 2
+    dividers = {character for character in written if not is_letter(character)}
+    return entry.size >= _LONGER and dividers <= _DIVIDERS

@@ -1,0 +1,62 @@
+"""Reads about policies."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from django.db.models import QuerySet
+
+from moderation.errors import UnknownPolicy
+from moderation.policies.models import Policy, PolicyRevision, RuleDay
+from moderation.policies.transitions import RevisionStatus
+
+
+def policies() -> QuerySet[Policy]:
+    """All policies, without their drafts, which may be large."""
+    return Policy.objects.select_related("tenant", "current").defer("draft", "current__content")
+
+
+def policy_named(name: str) -> Policy:
+    policy = Policy.objects.select_related("tenant", "current").filter(name=name).first()
+    if policy is None:
+        raise UnknownPolicy(f"There is no policy {name!r}.")
+    return policy
+
+
+def revision_of(policy: Policy, number: int) -> PolicyRevision:
+    revision = policy.revisions.filter(number=number).first()
+    if revision is None:
+        raise UnknownPolicy(f"{policy} has no revision {number}.")
+    return revision
+
+
+def waiting_revision(policy: Policy) -> PolicyRevision | None:
+    """The revision that waits for approval."""
+    return policy.revisions.filter(status=RevisionStatus.REQUESTED).first()
+
+
+def previous_revision(policy: Policy) -> PolicyRevision | None:
+    """What going back would publish again: the revision that decided before the current one.
+
+    Going back twice goes back twice: what a revision that went back stands for is skipped with it.
+    """
+    current = policy.current
+    if current is None:
+        return None
+    origin = current.goes_back_to or current
+    return (
+        policy.revisions.filter(status=RevisionStatus.PUBLISHED, number__lt=origin.number, goes_back_to=None)
+        .order_by("-number")
+        .first()
+    )
+
+
+def editable_content(policy: Policy) -> Mapping[str, Any]:
+    """The draft; without one, what the current revision says."""
+    if policy.draft is not None:
+        return dict(policy.draft)
+    return dict(policy.current.content) if policy.current is not None else {"rules": []}
+
+
+def rule_days(policy: Policy, since: date) -> QuerySet[RuleDay]:
+    return policy.rule_days.filter(day__gte=since).order_by("day", "rule")

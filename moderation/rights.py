@@ -1,0 +1,70 @@
+"""Who may moderate, read decisions, and change policies: moderation's part of roles, key scopes and admin pages."""
+
+from enum import StrEnum
+
+from registry.access.key_ring import Principal
+from registry.access.policies import Grants, Right, Role
+
+
+class ModerationRight(StrEnum):
+    MODERATE = "moderate_content"
+    READ_DECISIONS = "read_decisions"  # with the contents
+    READ_POLICIES = "read_policies"
+    EDIT_POLICIES = "edit_policies"
+    PUBLISH_POLICIES = "publish_policies"
+
+
+class ModerationRole(StrEnum):
+    REVIEWER = "reviewer"
+    LEAD = "lead"
+    POLICY_EDITOR = "policy_editor"
+
+
+MODERATE_SCOPE, TEST_SCOPE = "moderate", "moderate.test"
+
+_READ = frozenset({ModerationRight.READ_DECISIONS, ModerationRight.READ_POLICIES})
+_EDIT = _READ | {ModerationRight.EDIT_POLICIES, ModerationRight.PUBLISH_POLICIES, ModerationRight.MODERATE}
+_MODERATE = frozenset({ModerationRight.MODERATE, ModerationRight.READ_DECISIONS})
+
+MODERATION_GRANTS = Grants(
+    rights=frozenset(ModerationRight),
+    roles={
+        ModerationRole.REVIEWER: _READ | {Right.READ},
+        ModerationRole.LEAD: _READ | {ModerationRight.PUBLISH_POLICIES, Right.READ, Right.READ_RECORD},
+        ModerationRole.POLICY_EDITOR: _EDIT | {Right.READ, Right.READ_RECORD},
+        Role.VIEWER: frozenset({ModerationRight.READ_POLICIES}),
+        Role.OPERATOR: frozenset({ModerationRight.READ_POLICIES}),
+        Role.APPROVER: frozenset({ModerationRight.READ_POLICIES}),
+    },
+    scopes={
+        MODERATE_SCOPE: _MODERATE,
+        TEST_SCOPE: _MODERATE,
+        "policies.read": frozenset({ModerationRight.READ_POLICIES}),
+        "policies.write": frozenset(
+            {
+                ModerationRight.READ_POLICIES,
+                ModerationRight.EDIT_POLICIES,
+                ModerationRight.PUBLISH_POLICIES,
+            }
+        ),
+    },
+    scope_labels={
+        MODERATE_SCOPE: "moderate contents, and read the tenant's decisions",
+        TEST_SCOPE: "moderate as a test: nothing is stored or counted",
+        "policies.read": "read policies",
+        "policies.write": "read and change policies",
+    },
+    pages={
+        "moderation.view_policy": ModerationRight.READ_POLICIES,
+        "moderation.add_policy": ModerationRight.EDIT_POLICIES,
+        "moderation.change_policy": ModerationRight.EDIT_POLICIES,
+        "moderation.view_policyrevision": ModerationRight.READ_POLICIES,
+        "moderation.view_decision": ModerationRight.READ_DECISIONS,
+    },
+    global_rights=frozenset(ModerationRight),
+)
+
+
+def is_test_key(by: Principal) -> bool:
+    """Whether what the key sends is neither stored nor counted."""
+    return TEST_SCOPE in by.scopes and MODERATE_SCOPE not in by.scopes

@@ -1,0 +1,26 @@
+"""Celery entry points; each calls one service."""
+
+from celery import shared_task
+
+from moderation.deciding import held, previews, trials
+from moderation.deciding.retention import remove_old_decisions
+
+
+@shared_task(name="moderation.decide_held")
+def decide_held() -> None:
+    held.decide_held()
+
+
+@shared_task(name="moderation.expire_decisions")
+def expire_decisions() -> None:
+    remove_old_decisions()
+
+
+@shared_task(name="moderation.run_preview")
+def run_preview(preview_id: int) -> None:
+    previews.run_preview(preview_id)
+
+
+@shared_task(name="moderation.run_trial")
+def run_trial(trial_id: int) -> None:
+    trials.run_trial(trial_id)
