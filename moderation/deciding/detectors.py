@@ -32,6 +32,7 @@ _TEXTS_AT_ONCE, _PICTURES_AT_ONCE = 256, 8  # in one call
 _CHARACTERS_AT_ONCE = 200_000
 _PIECES, _OVERLAP = 64, 0.1  # of a text that is longer than the model reads
 _MARGIN = 0.8  # a piece has about so many of the tokens that the model reads
+_OF_THE_ITEM = (Invalid, InvalidInput, UnusableOutput)  # asking again would not help
 _SPLIT_AFTER = (InvalidInput, UnusableOutput, RunFailed)  # one item may have caused it
 
 # Label, score and place of each thing that was found in an item
@@ -116,6 +117,8 @@ async def _ask_part(detector: str, items: Sequence[Any], asking: Asking) -> Answ
     try:
         prediction = await _predict(detector, items, asking)
         found, cut = _read(prediction)
+        if len(found) != len(items):
+            raise UnusableOutput(f"{detector} answered about {len(found)} of {len(items)} items.")
         answers = Answers(_facts(prediction), found)
         for number, share in cut.items():
             answers.items[number] = await _ask_pieces(detector, items[number], share, asking)
@@ -253,6 +256,6 @@ def _corners(box: Any) -> tuple[float, float, float, float]:
 def failure_of(error: Exception) -> Failure:
     """An error as it is told with a decision. Texts of unexpected errors are for the log only."""
     if isinstance(error, (RoundhouseError, InferenceError)):
-        return Failure(error.code, str(error), not isinstance(error, (Invalid, InvalidInput)))
+        return Failure(error.code, str(error), not isinstance(error, _OF_THE_ITEM))
     log.error("a detector failed", exc_info=error)
     return Failure(code_of(error), "Something went wrong on the server; its log has the error.", True)

@@ -75,7 +75,7 @@ def needed_detectors(rules: PolicyRules, findings: Findings) -> set[str]:
     """The detectors that must be asked about a content, as far as is known from the findings so far."""
     needed = set()
     language, source = _language(rules, findings)
-    if not language and source:
+    if source:
         needed.add(source)
         if source not in findings.detectors and source not in findings.failures:
             return needed  # which others are asked depends on its answer

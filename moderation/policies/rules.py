@@ -157,19 +157,16 @@ class ListRule(Rule):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordRule(ListRule):
     kind = "words"
-    matcher: WordList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatternRule(ListRule):
     kind = "patterns"
-    matcher: PatternList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashRule(ListRule):
     kind = "hashes"
-    matcher: HashList
 
 
 def detector_name(model: str, alias: str = "") -> str:

@@ -38,17 +38,15 @@ def waiting_revision(policy: Policy) -> PolicyRevision | None:
 def previous_revision(policy: Policy) -> PolicyRevision | None:
     """What going back would publish again: the revision that decided before the current one.
 
-    Going back twice goes back twice: what a revision that went back stands for is skipped with it.
+    Going back twice goes back twice: a revision that went back stands where the one stands that it went back to.
     """
     current = policy.current
     if current is None:
         return None
-    origin = current.goes_back_to or current
-    return (
-        policy.revisions.filter(status=RevisionStatus.PUBLISHED, number__lt=origin.number, goes_back_to=None)
-        .order_by("-number")
-        .first()
-    )
+    place = (current.goes_back_to or current).number
+    published = policy.revisions.filter(status=RevisionStatus.PUBLISHED, number__lt=place)
+    before = published.select_related("goes_back_to").order_by("-number").first()
+    return before and (before.goes_back_to or before)
 
 
 def editable_content(policy: Policy) -> Mapping[str, Any]:

@@ -1,0 +1,291 @@
+"""Drafts, publishing, approval and going back."""
+
+import pytest
+
+from moderation.errors import InvalidPolicy, NothingToPublish, NothingToRollBackTo, UnknownPolicy
+from moderation.policies import services
+from moderation.policies.models import Policy
+from moderation.policies.selectors import policy_named, previous_revision, revision_of, waiting_revision
+from moderation.policies.transitions import RevisionStatus
+from registry.errors import ApprovalNeeded, Conflict, Invalid, NameTaken, NotAllowed, StaleState
+from registry.record.models import AuditRecord, Event
+from tests.support.factories import a_model, a_person, a_tenant, an_actor
+
+pytestmark = pytest.mark.django_db
+
+
+def content(block=0.7, **more):
+    rule = {
+        "name": "toxic",
+        "kind": "detector",
+        "detector": "toxicity",
+        "code": "toxic_language",
+        "block": block,
+    }
+    return {"rules": [{**rule, **more}]}
+
+
+@pytest.fixture(autouse=True)
+def toxicity(db):
+    return a_model("toxicity", task="text-classification")
+
+
+@pytest.fixture
+def policy():
+    return services.create_policy(name="default", content=content(), by=an_actor())
+
+
+def publish(policy, block=None):
+    if block is not None:
+        services.save_draft(policy=policy, content=content(block), expected=None, by=an_actor())
+    revision = services.publish(policy=policy, reason="because", by=an_actor())
+    policy.refresh_from_db()
+    return revision
+
+
+def blocks(policy):
+    return Policy.objects.get(pk=policy.pk).current.content["rules"][0]["block"]
+
+
+def test_a_new_policy_decides_nothing(policy):
+    assert policy.current is None
+    assert policy.draft["rules"][0]["reads"] == ["text", "title"]  # from the task of the Model
+    assert AuditRecord.objects.get(action="create_policy").object_label == "default"
+
+
+def test_publishing_numbers_revisions_and_ends_the_draft(policy):
+    assert [publish(policy).number, publish(policy, 0.8).number] == [1, 2]
+    assert policy.draft is None
+    assert blocks(policy) == 0.8
+    assert Event.objects.filter(kind="policy_published").count() == 2
+
+
+def test_a_draft_that_says_nothing_new_is_not_published(policy):
+    publish(policy)
+    services.save_draft(policy=policy, content=policy.current.content, expected=None, by=an_actor())
+
+    with pytest.raises(NothingToPublish):
+        publish(policy)
+
+
+def test_a_policy_without_a_rule_in_force_is_not_published(policy):
+    services.save_draft(policy=policy, content=content(state="off"), expected=None, by=an_actor())
+
+    with pytest.raises(InvalidPolicy, match="No rule is on"):
+        publish(policy)
+
+
+def test_an_editor_who_saw_an_older_draft_is_told(policy):
+    services.save_draft(policy=policy, content=content(0.6), expected=0, by=an_actor())
+
+    with pytest.raises(StaleState):
+        services.save_draft(policy=policy, content=content(0.5), expected=0, by=an_actor())
+    with pytest.raises(StaleState):
+        services.publish(policy=policy, reason="x", expected=0, by=an_actor())
+
+
+def test_going_back_twice_goes_back_twice(policy):
+    for block in (None, 0.8, 0.9):
+        publish(policy, block)
+
+    assert services.roll_back_policy(policy=policy, reason="too many", by=an_actor()).number == 4
+    assert blocks(policy) == 0.8
+    services.roll_back_policy(policy=policy, reason="still too many", by=an_actor())
+    assert blocks(policy) == 0.7
+    with pytest.raises(NothingToRollBackTo):
+        services.roll_back_policy(policy=policy, reason="more", by=an_actor())
+
+
+def test_after_going_back_the_next_revision_goes_back_to_what_decided_before(policy):
+    for block in (None, 0.8):
+        publish(policy, block)
+    services.roll_back_policy(policy=policy, reason="x", by=an_actor())
+    publish(policy, 0.9)
+
+    services.roll_back_policy(policy=policy, reason="y", by=an_actor())
+
+    assert blocks(policy) == 0.7
+
+
+class TestApproval:
+    @pytest.fixture
+    def people(self):
+        return [a_person("policy_editor"), a_person("policy_editor"), a_person("lead")]
+
+    @pytest.fixture
+    def waiting(self, policy, people):
+        services.set_policy_approval(policy=policy, needs_approval=True, reason="rules", by=an_actor())
+        return services.request_publication(policy=policy, reason="please", by=self.actor(people[0]))
+
+    @staticmethod
+    def actor(person):
+        return an_actor("publish_policies", "edit_policies", user=person)
+
+    def test_publishing_alone_is_refused(self, policy, waiting):
+        with pytest.raises(ApprovalNeeded):
+            publish(policy)
+
+    def test_another_person_approves(self, policy, waiting, people):
+        services.approve_revision(revision=waiting, reason="fine", by=self.actor(people[1]))
+
+        policy.refresh_from_db()
+        assert policy.current == waiting
+        assert waiting_revision(policy) is None
+
+    def test_the_requester_does_not(self, waiting, people):
+        with pytest.raises(NotAllowed):
+            services.approve_revision(revision=waiting, reason="fine", by=self.actor(people[0]))
+
+    def test_nor_does_the_last_editor(self, policy, people):
+        services.set_policy_approval(policy=policy, needs_approval=True, reason="rules", by=an_actor())
+        services.save_draft(policy=policy, content=content(0.4), expected=None, by=self.actor(people[1]))
+        waiting = services.request_publication(policy=policy, reason="please", by=self.actor(people[0]))
+
+        with pytest.raises(NotAllowed):
+            services.approve_revision(revision=waiting, reason="fine", by=self.actor(people[1]))
+
+    def test_what_was_requested_is_published_although_the_draft_went_on(self, policy, waiting, people):
+        services.save_draft(policy=policy, content=content(0.1), expected=None, by=an_actor())
+
+        services.approve_revision(revision=waiting, reason="fine", by=self.actor(people[2]))
+
+        assert blocks(policy) == 0.7
+        policy.refresh_from_db()
+        assert policy.draft["rules"][0]["block"] == 0.1
+
+    @pytest.mark.parametrize("end", [services.reject_revision, services.withdraw_revision])
+    def test_a_request_ends_once(self, waiting, people, end):
+        end(revision=waiting, reason="no", by=self.actor(people[2]))
+
+        with pytest.raises(StaleState):
+            services.approve_revision(revision=waiting, reason="fine", by=self.actor(people[1]))
+
+    def test_one_request_at_a_time(self, policy, waiting):
+        with pytest.raises(Conflict):
+            services.request_publication(policy=policy, reason="again", by=an_actor())
+
+    def test_going_back_never_waits(self, policy, people):
+        publish(policy)
+        publish(policy, 0.9)
+        services.set_policy_approval(policy=policy, needs_approval=True, reason="rules", by=an_actor())
+
+        services.roll_back_policy(policy=policy, reason="now", by=self.actor(people[0]))
+
+        assert blocks(policy) == 0.7
+
+
+@pytest.mark.parametrize(
+    ("changed", "place"),
+    [
+        ({"detector": "unknown"}, ("rules", 0, "detector")),
+        ({"detector": "ripeness"}, ("rules", 0, "detector")),
+        ({"block": 2}, ("rules", 0, "block")),
+        ({"review": 0.9}, ("rules", 0, "review")),
+        ({"block": None}, ("rules", 0, "review")),
+        ({"kind": "magic"}, ("rules", 0, "kind")),
+        ({"labels": "toxic"}, ("rules", 0, "labels")),
+        ({"languages": ["klingon!"]}, ("rules", 0, "languages")),
+        ({"state": "maybe"}, ("rules", 0, "state")),
+        ({"name": "Not A Name"}, ("rules", 0, "name")),
+        ({"code": ""}, ("rules", 0, "code")),
+        ({"blok": 0.5}, ("rules", 0, "blok")),
+        ({"kind": "words", "entries": []}, ("rules", 0, "entries")),
+        ({"kind": "patterns", "patterns": ["("]}, ("rules", 0, "patterns")),
+        ({"kind": "hashes", "hashes": ["zz"]}, ("rules", 0, "hashes")),
+    ],
+)
+def test_a_wrong_rule_is_refused_with_its_place(policy, changed, place):
+    a_model("ripeness", task="classification")
+    rule = content()["rules"][0]
+    if changed.get("kind") in {"words", "patterns", "hashes"}:
+        rule = {"name": "list", "code": "spam", "effect": "block"}
+
+    with pytest.raises(InvalidPolicy) as caught:
+        services.save_draft(
+            policy=policy, content={"rules": [{**rule, **changed}]}, expected=None, by=an_actor()
+        )
+
+    assert caught.value.place == place
+    assert caught.value.members["errors"][0]["pointer"] == "#/" + "/".join(map(str, place))
+
+
+@pytest.mark.parametrize(
+    "odd", [[], "x", {"rules": 5}, {"rules": ["x"]}, {"ruels": []}, {"rules": [{}] * 101}]
+)
+def test_what_is_no_policy_is_refused(policy, odd):
+    with pytest.raises(InvalidPolicy):
+        services.save_draft(policy=policy, content=odd, expected=None, by=an_actor())
+
+
+def test_two_rules_need_two_names(policy):
+    with pytest.raises(InvalidPolicy, match="Two rules"):
+        services.save_draft(
+            policy=policy, content={"rules": content()["rules"] * 2}, expected=None, by=an_actor()
+        )
+
+
+def test_contents_have_one_policy(policy):
+    tenant = a_tenant()
+    services.create_policy(name="comments", context="comments", by=an_actor())
+    services.create_policy(name="shop", tenant=tenant, by=an_actor())
+
+    for name, more in {
+        "a": {},
+        "b": {"context": "comments"},
+        "c": {"tenant": tenant},
+        "default": {"context": "x"},
+    }.items():
+        with pytest.raises(NameTaken):
+            services.create_policy(name=name, by=an_actor(), **more)
+    with pytest.raises(Invalid):
+        services.create_policy(name="Not A Name", context="y", by=an_actor())
+
+
+def test_retired_policies_free_their_contents_but_the_default_stays(policy):
+    publish(policy)
+    comments = services.create_policy(name="comments", context="comments", by=an_actor())
+
+    services.retire_policy(policy=comments, reason="unused", by=an_actor())
+
+    services.create_policy(name="comments-2", context="comments", by=an_actor())
+    with pytest.raises(Conflict):
+        services.retire_policy(policy=policy, reason="x", by=an_actor())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda policy, by: services.create_policy(name="x", context="x", by=by),
+        lambda policy, by: services.save_draft(policy=policy, content=content(), expected=None, by=by),
+        lambda policy, by: services.discard_draft(policy=policy, by=by),
+        lambda policy, by: services.publish(policy=policy, reason="x", by=by),
+        lambda policy, by: services.request_publication(policy=policy, reason="x", by=by),
+        lambda policy, by: services.roll_back_policy(policy=policy, reason="x", by=by),
+        lambda policy, by: services.set_policy_approval(
+            policy=policy, needs_approval=True, reason="x", by=by
+        ),
+        lambda policy, by: services.retire_policy(policy=policy, reason="x", by=by),
+    ],
+)
+def test_every_change_needs_its_right(policy, change):
+    with pytest.raises(NotAllowed):
+        change(policy, an_actor("read_policies"))
+
+
+def test_discarding_a_draft_shows_what_decides(policy):
+    publish(policy)
+    services.save_draft(policy=policy, content=content(0.1), expected=None, by=an_actor())
+
+    assert services.discard_draft(policy=policy, by=an_actor()).draft is None
+
+
+def test_look_ups(policy):
+    revision = publish(policy)
+
+    assert policy_named("default") == policy
+    assert revision_of(policy, 1) == revision
+    assert previous_revision(policy) is None
+    assert revision.status == RevisionStatus.PUBLISHED
+    for missing in (lambda: policy_named("x"), lambda: revision_of(policy, 9)):
+        with pytest.raises(UnknownPolicy):
+            missing()
