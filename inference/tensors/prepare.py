@@ -67,12 +67,12 @@ def prepare(
         may_lack = allow_non_finite and spec.name in signature.may_lack
         if spec.name in signature.id_inputs:
             value = _id_texts(value)
+        elif spec.name in signature.json_inputs:
+            value = _json_texts(value, may_lack=may_lack)
         if spec.datatype == "BYTES" and spec.name in signature.binary_inputs:
             tensors[spec.name] = _bytes_tensor(spec, value, may_lack=may_lack)
         elif spec.datatype == "BYTES" and may_lack:
             tensors[spec.name] = _texts_with_missing(spec, value)
-        elif spec.name in signature.json_inputs:
-            tensors[spec.name] = _tensor(spec, _json_texts(value), allow_non_finite, online)
         else:
             tensors[spec.name] = _tensor(spec, value, allow_non_finite, online)
     if len(tensors) != len(raw):
@@ -143,13 +143,16 @@ def _texts_with_missing(spec: TensorSpec, value: Any) -> Array:
     return tensor
 
 
-def _json_texts(rows: Any) -> Any:
-    """The rows' values as JSON, except those that are texts already."""
+def _json_texts(rows: Any, *, may_lack: bool) -> Any:
+    """The rows' values as JSON, except those that are texts already, or missing."""
     if isinstance(rows, np.ndarray):
         rows = rows.tolist()
     if not isinstance(rows, list):
         return rows
-    return [row if isinstance(row, (str, bytes)) else _json_text(row) for row in rows]
+    return [
+        row if isinstance(row, (str, bytes)) or (row is None and may_lack) else _json_text(row)
+        for row in rows
+    ]
 
 
 def _id_texts(rows: Any) -> Any:

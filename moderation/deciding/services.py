@@ -79,7 +79,7 @@ async def decide_contents(
     policies = [deciding.table.find(by.tenant_id, content.context) for content in contents]
     is_test = is_test_key(by)
     ends_at = time.monotonic() + _ASKING_SHARE * within_s
-    asking = Asking(replace(by, models=None), ends_at, priority, hold)
+    asking = Asking(replace(by, models=None), ends_at, priority, hold, waits=priority is Priority.BULK)
     examined = await _examine(contents, policies, asking, is_test=is_test)
     decided = [
         _decided(one, verdict, policy, received_at, by, is_stored=not (is_test or one.content.do_not_store))

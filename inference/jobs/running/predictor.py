@@ -38,7 +38,8 @@ from registry.errors import ArtifactMissing
 
 T = TypeVar("T")
 
-_RETRYABLE = (Overloaded, DeadlineExceeded, SlotLost, NotLoaded, StillLoading, OverBudget, Loading)
+# Errors of an engine that has no room at the moment.
+RETRYABLE = (Overloaded, DeadlineExceeded, SlotLost, NotLoaded, StillLoading, OverBudget, Loading)
 _PATIENCE_S = 300.0  # how long a batch waits for room before its chunk fails
 _DEADLINE_S = 60.0
 _PAUSE_S = 0.2
@@ -147,7 +148,7 @@ class BulkPredictor:
             self._note_progress()
             try:
                 return work()
-            except _RETRYABLE as error:
+            except RETRYABLE as error:
                 if time.monotonic() > give_up_at:
                     raise ChunkFailed(f"There was no room within {_PATIENCE_S:.0f} s: {error}") from error
             except VersionBroken as error:

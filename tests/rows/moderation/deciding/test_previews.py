@@ -170,7 +170,9 @@ class TestTrials:
         (gate,) = self.gates(candidate)
 
         assert gate.outcome is GateOutcome.WARNED
-        assert gate.sentence.startswith("With version 2, 6 of the last 27 stored decisions would change: 3 from ")
+        assert gate.sentence.startswith(
+            "With version 2, 6 of the last 27 stored decisions would change: 3 from "
+        )
         assert "3 from allow to block" in gate.sentence
         assert "3 from block to allow" in gate.sentence
 
