@@ -10,7 +10,7 @@ from itertools import islice
 
 import numpy as np
 import torch
-from drawing import LABELS, draw, letterbox, one_place, random_size
+from drawing import LABELS, ONE_SHAPE, letterbox, random_size
 from networks import GraphBuilder, step, to_pictures, train
 from pictures_of_shapes import (
     GOLDEN_PICTURES,
@@ -45,8 +45,8 @@ def make_figures():
     right, milliseconds = _measure(serialize(graph))
     print(f"{right:.2%} right, {milliseconds:.2f} ms each")
     random = np.random.default_rng(51)
-    samples = small_files(random, one_place, MOST_SAMPLE_BYTES)
-    files = small_files(random, one_place, MOST_GOLDEN_BYTES)
+    samples = small_files(random, ONE_SHAPE, MOST_SAMPLE_BYTES)
+    files = small_files(random, ONE_SHAPE, MOST_GOLDEN_BYTES)
     golden = [_next_of(files, number % len(LABELS)) for number in range(GOLDEN_PICTURES)]
     save(
         "figures",
@@ -93,7 +93,7 @@ def _batches(random):
 
 def _draw_one(random):
     width, height = random_size(random, SIDE)
-    picture, shapes = draw(random, width, height, one_place(random, width, height))
+    picture, shapes = ONE_SHAPE.draw(random, width, height)
     return letterbox(picture, SIDE)[0], shapes[0][0]
 
 
@@ -115,7 +115,7 @@ def _graph(layers):
 def _measure(model):
     """The share of pictures that are named rightly, and how long the model takes for one."""
     answer, milliseconds = open_model(model, ImageClassification, CONFIG)
-    files = picture_files(np.random.default_rng(52), one_place, smallest=200, largest=2_000)
+    files = picture_files(np.random.default_rng(52), ONE_SHAPE, smallest=200, largest=2_000)
     right = sum(
         answer(data).labels[0].label == LABELS[shapes[0][0]] for data, shapes in islice(files, MEASURED)
     )

@@ -1,7 +1,7 @@
 """Make the example models. Deterministic: running it again gives the same bytes.
 
-It leaves the models alone that figures.py, shapes.py and clicks.py train: that needs torch, and gives other weights on another
-machine.
+It leaves the models alone that figures.py, shapes.py, contraband.py and clicks.py train: that needs torch, and gives other
+weights on another machine.
 
 Run: python examples/make_examples.py
 """
@@ -9,24 +9,13 @@ Run: python examples/make_examples.py
 import json
 
 import numpy as np
+from abuse import make_abuse
+from fitting import fit_softmax
 from names import make_names
 from onnx import TensorProto, helper
 from picks import make_picks
 from saving import constant, floats, save, texts
 from tone import make_tone
-
-
-def fit_softmax(x, labels, classes, *, steps=3000, rate=0.5):
-    """Fit a linear classifier by plain gradient descent."""
-    weight, bias = np.zeros((x.shape[1], classes)), np.zeros(classes)
-    target = np.eye(classes)[labels]
-    for _ in range(steps):
-        scores = x @ weight + bias
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-        error = scores / scores.sum(axis=1, keepdims=True) - target
-        weight -= rate * x.T @ error / len(x)
-        bias -= rate * error.mean(axis=0)
-    return weight, bias
 
 
 def make_ripeness():
@@ -189,4 +178,5 @@ if __name__ == "__main__":
     make_parcels()
     make_picks()
     make_tone()
+    make_abuse()
     make_names()

@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 import word_lists as lists
+from fitting import softmax, sums
 from onnx import TensorProto, helper
 from saving import constant, floats, integers, save, whole
 from word_lists import words
@@ -111,6 +112,9 @@ TEMPLATES = """
     PER {deed} ORG {in} {number} . | PER , PER and PER {deed} {word} {word} . | {number} LOC , LOC | PER | LOC | ORG
     {sentence word} {word} {number} {word} {and} {the} {lower case} {word} .
     {sentence word} {word} {organisation end} {word} {word} . | {sentence word} , {sentence word} {word} {word} {stop}
+    {the} {word} - {word} {word} {word} . | {word} {word} - {word} , {word} | {sentence word} - {word} {word}
+    {number} - {number} | {capitals} - {number} {word} | {initial} - {number}
+    {sentence word} {number} - {number} - {number} {word}
     {initial} {word} {the} {word} . | {capitals} | {title} PER {deed} {title} PER | {sentence word} PER {word}
     {sentence word} {title} PER {word} {in} LOC | {sentence word} LOC , {word} | {sentence word} ORG {word}
     {title} PER {stop} | {sentence word} {word} {title} PER {stop} | {sentence word} {word} in LOC , LOC .
@@ -132,9 +136,9 @@ def make_names():
         _graph(vocabulary, kinds, tables, bias),
         title="Names in a text",
         notes="Finds people, places and organisations in English texts, by lists of names and by the words around them; regular "
-        f"expressions find e-mail addresses and phone numbers. It was fitted to {SENTENCES:,} sentences that a script put "
-        f"together from lists of {known:,} words: an example for trying out the product, not for real use. Do not rely on it "
-        "to find or remove personal data.",
+        f"expressions find e-mail addresses, phone numbers, and numbers of customers or documents (ID). It was fitted to "
+        f"{SENTENCES:,} sentences that a script put together from lists of {known:,} words: an example for trying out the "
+        "product, not for real use. Do not rely on it to find or remove personal data.",
         sample={
             "text": "Ada Lovelace met Charles Babbage in London. Write to ada@example.org or call +44 20 7946 0123."
         },
@@ -148,6 +152,8 @@ def make_names():
             "patterns": [
                 {"EMAIL": r"\b[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,4}\b"},
                 {"PHONE": r"(?<![\w.])(?:\+|00|\(?0)\d[\d()]{0,5}(?:[ /.-]?\(?\d{2,5}\)?){2,5}(?!\w)"},
+                {"ID": r"(?<![\w-])(?=[0-9-]*[A-Z])(?:[A-Z-]*\d){5,30}(?:-?[A-Z]{1,3})?(?![\w-])"},
+                {"ID": r"(?<![\w.,+-])[1-9]\d{6,11}(?![\w-])"},
             ],
         },
         files={"vocab.txt": "".join(f"{word}\n" for word in vocabulary)},
@@ -237,11 +243,11 @@ def _fit(ids, kinds):
         scores = bias[around[:, 3]] + sum(
             table[column] for table, column in zip(tables, columns, strict=True)
         )
-        error = (_softmax(scores) - target) / len(target)
-        slopes = np.stack([_sums(column, error, len(KINDS) ** 2) for column in columns]) + 1e-6 * tables
+        error = (softmax(scores) - target) / len(target)
+        slopes = np.stack([sums(column, error, len(KINDS) ** 2) for column in columns]) + 1e-6 * tables
         changed += slopes**2
         tables -= 0.3 * slopes / np.sqrt(changed)
-        slope = _sums(around[:, 3], error, len(KINDS))
+        slope = sums(around[:, 3], error, len(KINDS))
         bias_changed += slope**2
         bias -= 0.3 * slope / np.sqrt(bias_changed)
     return tables, bias
@@ -253,15 +259,6 @@ def _kind_of(word, ids, kinds):
     if word.isdigit():
         return NUMBER_OF["number"]
     return kinds[ids[word[0]], 2 if word.isupper() else 1]
-
-
-def _sums(places, values, count):
-    return np.stack([np.bincount(places, column, count) for column in values.T], axis=1)
-
-
-def _softmax(scores):
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _graph(vocabulary, kinds, tables, bias):

@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import onnxruntime
-from drawing import LABELS, draw, encoded, random_size
+from drawing import encoded, random_size
 
 from inference.tensors.signature import Signature, TensorSpec
 
@@ -17,20 +17,20 @@ MOST_SAMPLE_BYTES, MOST_GOLDEN_BYTES = 2_900, 4_500
 JPEG_START = b"\xff\xd8"
 
 
-def picture_files(random, places_of, *, smallest, largest):
+def picture_files(random, scene, *, smallest, largest):
     """Endless pairs of a picture file and its shapes: JPEG and PNG, of all sizes between the two."""
     while True:
         longest = round(np.exp(random.uniform(np.log(smallest), np.log(largest))))
         width, height = random_size(random, longest)
-        picture, shapes = draw(random, width, height, places_of(random, width, height))
+        picture, shapes = scene.draw(random, width, height)
         is_jpeg = random.random() < 0.7
         options = {"quality": int(random.integers(60, 96))} if is_jpeg else {}
         yield encoded(picture, "JPEG" if is_jpeg else "PNG", **options), shapes
 
 
-def small_files(random, places_of, most_bytes):
+def small_files(random, scene, most_bytes):
     """Endless pairs of a file that is not larger, and its shapes."""
-    files = picture_files(random, places_of, smallest=200, largest=320)
+    files = picture_files(random, scene, smallest=200, largest=320)
     return ((data, shapes) for data, shapes in files if len(data) <= most_bytes)
 
 
@@ -50,9 +50,9 @@ def golden_zip(pairs, label_of):
     return file.getvalue()
 
 
-def box_label(shapes):
+def box_label(shapes, labels):
     return [
-        {"label": LABELS[label], "box": [round(float(edge), 1) for edge in corners]}
+        {"label": labels[label], "box": [round(float(edge), 1) for edge in corners]}
         for label, corners in shapes
     ]
 

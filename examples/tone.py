@@ -8,13 +8,13 @@ import re
 
 import numpy as np
 import word_lists as lists
-from onnx import TensorProto, helper
-from saving import constant, exact, floats, integers, save, whole
+from fitting import softmax, sums
+from saving import save
 from word_lists import words
+from word_sums import SPECIAL, columns, graph_of_sums
 
 LABELS = ["negative", "neutral", "positive"]
 REACH = 3  # how many words after it a negator changes
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 NEGATIVE, NEUTRAL, POSITIVE = range(3)
 SENTENCES = 40_000
 
@@ -96,7 +96,8 @@ def make_tone():
     vocabulary = _vocabulary()
     ids = {word: number for number, word in enumerate(vocabulary)}
     weight, bias = _fit(ids)
-    graph = _graph(np.isin(vocabulary, words(lists.NEGATORS)) * 1.0, weight, bias)
+    is_negator = np.isin(vocabulary, words(lists.NEGATORS))
+    graph = graph_of_sums("tone", is_negator, weight, bias, reach=REACH)
     save(
         "tone",
         graph,
@@ -136,20 +137,20 @@ def _sentences(random):
 
 def _fit(ids):
     """Fit the weights by gradient descent whose steps get smaller for weights that were changed much."""
-    rows, columns, labels = [], [], []
+    rows, places, labels = [], [], []
     negators = {ids[word] for word in words(lists.NEGATORS)}
     for row, (label, sentence) in enumerate(_sentences(np.random.default_rng(3))):
         labels.append(label)
-        for column in _columns([ids[word] for word in sentence], negators, len(ids)):
+        for column in columns([ids[word] for word in sentence], negators, len(ids), reach=REACH):
             rows.append(row)
-            columns.append(column)
-    rows, columns = np.array(rows), np.array(columns)
+            places.append(column)
+    rows, places = np.array(rows), np.array(places)
     target = np.eye(len(LABELS))[labels]
     weight, bias = _first_guess(ids), np.zeros(len(LABELS))
     changed, bias_changed = np.full(weight.shape, 1e-8), np.full(bias.shape, 1e-8)
     for _ in range(150):
-        error = (_softmax(_sums(rows, weight[columns], len(labels)) + bias) - target) / len(labels)
-        slope = _sums(columns, error[rows], len(weight)) + 2e-6 * weight
+        error = (softmax(sums(rows, weight[places], len(labels)) + bias) - target) / len(labels)
+        slope = sums(places, error[rows], len(weight)) + 2e-6 * weight
         changed += slope**2
         bias_changed += error.sum(axis=0) ** 2
         weight -= 0.3 * slope / np.sqrt(changed)
@@ -164,54 +165,3 @@ def _first_guess(ids):
         for word in {ids[word] for slot in slots for word in SLOTS[slot]}:
             weight[word, label] = weight[len(ids) + word, opposite] = 3
     return weight
-
-
-def _columns(sentence, negators, count):
-    """The number of each word's weights: other ones, `count` further, if a negator comes shortly before it."""
-    for place, word in enumerate(sentence):
-        yield word + count * bool(negators.intersection(sentence[max(0, place - REACH) : place]))
-
-
-def _sums(places, values, count):
-    return np.stack([np.bincount(places, column, count) for column in values.T], axis=1)
-
-
-def _softmax(scores):
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
-def _graph(is_negator, weight, bias):
-    node = helper.make_node
-    return helper.make_graph(
-        [
-            node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
-            node("Gather", ["is_negator", "input_ids"], ["negators"]),
-            node("Mul", ["negators", "mask"], ["real_negators"]),
-            node("Unsqueeze", ["real_negators", "one"], ["as_channel"]),
-            node("Conv", ["as_channel", "three_before"], ["counted"], pads=[REACH, 0]),
-            node("Squeeze", ["counted", "one"], ["negators_before"]),
-            node("Greater", ["negators_before", "none"], ["negated"]),
-            node("Cast", ["negated"], ["is_negated"], to=TensorProto.INT64),
-            node("Mul", ["is_negated", "count"], ["shift"]),
-            node("Add", ["input_ids", "shift"], ["columns"]),
-            node("Gather", ["weight", "columns"], ["weights"]),
-            node("Unsqueeze", ["mask", "two"], ["wide_mask"]),
-            node("Mul", ["weights", "wide_mask"], ["real_weights"]),
-            node("ReduceSum", ["real_weights", "one"], ["sums"], keepdims=0),
-            node("Add", ["sums", "bias"], ["logits"]),
-        ],
-        "tone",
-        [integers("input_ids", "rows", "tokens"), integers("attention_mask", "rows", "tokens")],
-        [floats("logits", "rows", len(LABELS))],
-        [
-            constant("is_negator", is_negator),
-            exact("weight", weight),
-            exact("bias", bias),
-            constant("three_before", [[[1.0] * REACH + [0.0]]]),
-            constant("none", 0.0),
-            whole("count", len(is_negator)),
-            whole("one", [1]),
-            whole("two", [2]),
-        ],
-    )

@@ -1,4 +1,4 @@
-"""What a new installation starts with: accounts, an API key, and in the demo the example models."""
+"""What a new installation starts with: accounts, an API key, and in the demo the example models and a policy."""
 
 import errno
 import json
@@ -15,9 +15,14 @@ from typing import Any, TypedDict
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
+from django.db.models import QuerySet
 
 from inference.checks.services import import_version
 from inference.serving.plans import session_options
+from moderation.policies.models import Policy
+from moderation.policies.rules import read_rules
+from moderation.policies.services import create_policy, publish
+from moderation.rights import ModerationRole
 from registry.access.models import ApiKey, Tenant
 from registry.access.policies import Role, command_actor, key_scopes
 from registry.access.services import (
@@ -44,11 +49,21 @@ from roundhouse.env import ROOT
 
 @dataclass(frozen=True)
 class Demo:
-    """Models to try the product out, each in a folder of its own."""
+    """Models to try the product out, each in a folder of its own, and a policy that asks some of them."""
 
     folder: Path
     shown: tuple[str, ...]  # whose requests are printed
     default_models: str  # which answer requests that name no Model
+    policy: Path  # the content of the default policy
+    also: tuple[Path, ...] = ()  # folders of Models that lie elsewhere
+
+    @property
+    def models(self) -> list[Path]:
+        """The folder of each Model."""
+        return sorted(
+            [*{file.parent for file in self.folder.glob("*/model.*")}, *self.also],
+            key=lambda folder: folder.name,
+        )
 
 
 DEMOS = {
@@ -56,16 +71,26 @@ DEMOS = {
         ROOT / "examples",
         ("ripeness", "tone", "shapes", "picks", "clicks"),
         "predict=ripeness,classify=tone,classify-images=figures,detect=shapes,entities=names,recommend=picks,rank=clicks",
+        policy=ROOT / "examples" / "policy.json",
     ),
     "real": Demo(  # what examples/real/models.py fetches
         ROOT / ".real" / "models",
-        ("toxicity", "personal-data", "nsfw"),
-        "classify=toxicity,classify-images=nsfw,entities=personal-data",
+        ("toxicity", "personal-data", "nsfw", "contraband"),
+        "classify=toxicity,classify-images=nsfw,detect=contraband,entities=personal-data",
+        policy=ROOT / "examples" / "policy-real.json",
+        also=(ROOT / "examples" / "contraband",),
     ),
 }
 _GOLDEN = ("golden.zip", "golden.jsonl")
 _ABOUT_EXAMPLE = ("about.json", "sample.json", *_GOLDEN)
 _LONG = 300  # characters
+_JSON = {"Content-Type": "application/json"}
+_COMMENT = {
+    "text": "You are an idiot, get lost. Maria Rossi, customer AL-181512",
+    "content_id": "comment-1",
+    "context": "comments",
+    "language": "en",
+}
 STOP = "Press Ctrl-C to stop everything."
 
 
@@ -76,6 +101,11 @@ class Credentials(TypedDict):
     approver_user: str
     approver_password: str
     api_key: str
+
+
+class DemoCredentials(Credentials):
+    moderator_user: str
+    moderator_password: str
 
 
 def prepare() -> str:
@@ -94,24 +124,29 @@ def prepare_demo(name: str = "examples", tell: Callable[[str], None] = lambda li
     demo, path = DEMOS[name], _credentials_path()
     credentials = _read_credentials(path)
     if credentials is None:
-        credentials = _create_credentials()
+        credentials = _create_demo_credentials()
         _save_credentials(path, credentials)
-    _import_examples(demo.folder, tell, command_actor("serve"))
+    _import_examples(demo.models, tell, command_actor("serve"))
+    _publish_policy(demo.policy, tell, command_actor("serve"))
     return f"{_welcome_again(credentials, demo)}Only warnings are logged here; set ROUNDHOUSE_LOG_LEVEL=info for more. {STOP}\n"
 
 
 def saved_welcome() -> str | None:
-    """What `prepare_demo` returned, of all demos; None without a valid file of credentials."""
+    """What `prepare_demo` returned, of all demos that are there; None without a valid file of credentials."""
     credentials = _read_credentials(_credentials_path())
-    return _welcome_again(credentials, *DEMOS.values()) if credentials is not None else None
+    demos = [demo for demo in DEMOS.values() if demo.folder.exists()]
+    return _welcome_again(credentials, *demos) if credentials is not None else None
 
 
-def _welcome_again(credentials: Credentials, *demos: Demo) -> str:
+def _welcome_again(credentials: DemoCredentials, *demos: Demo) -> str:
+    moderator = f"{credentials['moderator_user']} / {credentials['moderator_password']}"
+    here: DemoCredentials = {**credentials, "url": settings.PUBLIC_URL}
     return _welcome(
-        {**credentials, "url": settings.PUBLIC_URL},
+        here,
         f"Saved in {_credentials_path()} (only you can read it); `manage.py credentials` prints this again. "
         "Delete the file when you are done trying things out.",
         *demos,
+        more=f"  moderator  {moderator}   (reads decisions, edits policies)\n",
     )
 
 
@@ -149,7 +184,17 @@ def _create_credentials() -> Credentials:
     )
 
 
-def create_or_reset_person(username: str, roles: list[Role], by: Actor) -> str:
+@transaction.atomic
+def _create_demo_credentials() -> DemoCredentials:
+    roles = [ModerationRole.REVIEWER, ModerationRole.POLICY_EDITOR]
+    return {
+        **_create_credentials(),
+        "moderator_user": "moderator",
+        "moderator_password": create_or_reset_person("moderator", roles, command_actor("serve")),
+    }
+
+
+def create_or_reset_person(username: str, roles: Sequence[str], by: Actor) -> str:
     """Create the account, or reset an existing one. Return the new password."""
     password = secrets.token_urlsafe(12)
     person = Person(username=username, roles=roles)
@@ -162,18 +207,18 @@ def create_or_reset_person(username: str, roles: list[Role], by: Actor) -> str:
     return password
 
 
-def _read_credentials(path: Path) -> Credentials | None:
+def _read_credentials(path: Path) -> DemoCredentials | None:
     """Read the file, if its key is still valid in this database."""
     if not path.exists():
         return None
-    credentials: Credentials = json.loads(path.read_text())
-    if not Credentials.__required_keys__ <= credentials.keys():
+    credentials: DemoCredentials = json.loads(path.read_text())
+    if not DemoCredentials.__required_keys__ <= credentials.keys():
         return None  # an older release wrote it
     prefix = credentials["api_key"].split("_")[1]
     return credentials if ApiKey.objects.filter(prefix=prefix, revoked_at=None).exists() else None
 
 
-def _save_credentials(path: Path, credentials: Credentials) -> None:
+def _save_credentials(path: Path, credentials: DemoCredentials) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -183,8 +228,8 @@ def _save_credentials(path: Path, credentials: Credentials) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def _import_examples(folder: Path, tell: Callable[[str], None], by: Actor) -> None:
-    for file in sorted(folder.glob("*/model.*")):
+def _import_examples(folders: Sequence[Path], tell: Callable[[str], None], by: Actor) -> None:
+    for file in [next(folder.glob("model.*")) for folder in folders]:
         slug = file.parent.name
         if not Split.objects.filter(
             model__slug=slug
@@ -211,6 +256,22 @@ def _import_examples(folder: Path, tell: Callable[[str], None], by: Actor) -> No
                     by=by,
                 )
             tell(f"  checked and live, {time.monotonic() - started:.1f} s")
+
+
+@transaction.atomic
+def _publish_policy(path: Path, tell: Callable[[str], None], by: Actor) -> None:
+    """Publish it if there is no default policy yet, and all Models that it asks are there."""
+    content = json.loads(path.read_text())
+    asked = read_rules(content).detectors
+    if default_policy().exists() or Model.objects.filter(slug__in=asked).count() < len(asked):
+        return
+    tell("Publishing the default policy")
+    policy = create_policy(name="default", title="Example policy", content=content, by=by)
+    publish(policy=policy, reason="an example of a policy", by=by)
+
+
+def default_policy() -> QuerySet[Policy]:
+    return Policy.objects.filter(tenant=None, context="", retired_at=None)
 
 
 def _read_about(folder: Path) -> dict[str, Any]:
@@ -252,7 +313,7 @@ def _create_example(slug: str, about: dict[str, Any], by: Actor) -> Model:
     )
 
 
-def _welcome(credentials: Credentials, note: str, *demos: Demo) -> str:
+def _welcome(credentials: Credentials, note: str, *demos: Demo, more: str = "") -> str:
     url, key = credentials["url"], credentials["api_key"]
     lines = textwrap.dedent(f"""
         Roundhouse runs at {url}
@@ -260,57 +321,64 @@ def _welcome(credentials: Credentials, note: str, *demos: Demo) -> str:
           admin      {url}/admin/
           operator   {credentials["operator_user"]} / {credentials["operator_password"]}   (requests changes)
           approver   {credentials["approver_user"]} / {credentials["approver_password"]}   (decides on them)
-          API key    {key}
-          API docs   {url}/api/docs
-
-        {note}
         """)
+    lines += f"{more}  API key    {key}\n  API docs   {url}/api/docs\n\n{note}\n"
     return f"{lines}{_curl_lines(url, key, demos)}\n"
 
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """The request of a demo's Model, as it is printed and as it is sent."""
+    """A request of a demo, as it is printed and as it is sent."""
 
-    slug: str
+    name: str
+    path: str
     arguments: str  # of curl
     body: bytes
     headers: Mapping[str, str]
 
 
 def requests_to_answer(name: str) -> list[SampleRequest]:
-    """The requests of the public models, whose answers are printed once the server is ready; none of the examples."""
+    """Those whose answers are printed once the server is ready: of the public models, and of moderation in both demos."""
     credentials = _read_credentials(_credentials_path())
-    if name != "real" or credentials is None:
+    if credentials is None:
         return []
+    samples = [*(_sample_requests(DEMOS[name]) if name == "real" else []), *_moderation_requests()]
     key = {"Authorization": f"Bearer {credentials['api_key']}"}
-    return [replace(sample, headers={**sample.headers, **key}) for sample in _sample_requests(DEMOS[name])]
+    return [replace(sample, headers={**sample.headers, **key}) for sample in samples]
 
 
 def _sample_requests(demo: Demo) -> list[SampleRequest]:
     """Of those Models that are shown and registered."""
     models = set(Model.objects.values_list("slug", flat=True))
-    folders = [demo.folder / slug for slug in demo.shown if slug in models]
-    return [_sample_request(folder) for folder in folders if folder.exists()]
+    folders = {folder.name: folder for folder in demo.models if folder.name in models}
+    return [_sample_request(folders[slug]) for slug in demo.shown if slug in folders]
+
+
+def _moderation_requests() -> list[SampleRequest]:
+    """A comment, if there is a policy that decides about it."""
+    text = json.dumps(_COMMENT)
+    comment = SampleRequest("moderation", "/api/v1/moderate", f"-d {shlex.quote(text)}", text.encode(), _JSON)
+    return [comment] if default_policy().exists() else []
 
 
 def _sample_request(folder: Path) -> SampleRequest:
     """A picture is sent as it is; a long JSON is printed as its file."""
-    about = _read_about(folder)
+    about, predict = _read_about(folder), f"/api/v1/models/{folder.name}/predict"
     if "picture" in about:
         path = ROOT / about["picture"]
         arguments = f"-H 'Content-Type: image/png' --data-binary @{shlex.quote(str(path))}"
-        return SampleRequest(folder.name, arguments, path.read_bytes(), {"Content-Type": "image/png"})
+        return SampleRequest(
+            folder.name, predict, arguments, path.read_bytes(), {"Content-Type": "image/png"}
+        )
     path = folder / "sample.json"
     text = json.dumps(json.loads(path.read_text()))
     data = text if len(text) < _LONG else f"@{path}"
-    return SampleRequest(
-        folder.name, f"-d {shlex.quote(data)}", text.encode(), {"Content-Type": "application/json"}
-    )
+    return SampleRequest(folder.name, predict, f"-d {shlex.quote(data)}", text.encode(), _JSON)
 
 
 def _curl_lines(url: str, key: str, demos: Sequence[Demo]) -> str:
     shown = [request for demo in demos for request in _sample_requests(demo)]
+    shown += _moderation_requests() if demos else []
     if not shown:
         return (
             "\nRegister a model, then send it a request:\n\n"
@@ -321,7 +389,7 @@ def _curl_lines(url: str, key: str, demos: Sequence[Demo]) -> str:
     lines = [
         f"  curl {url}/readyz?verbose",
         *(
-            f"  curl -H 'Authorization: Bearer {key}' {url}/api/v1/models/{request.slug}/predict {request.arguments}"
+            f"  curl -H 'Authorization: Bearer {key}' {url}{request.path} {request.arguments}"
             for request in shown
         ),
     ]

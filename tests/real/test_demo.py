@@ -1,4 +1,4 @@
-"""`make demo-real`, from its second step: the three Models answer as README.md says, and visibly right."""
+"""`make demo-real`, from its second step: its Models answer as README.md says, and visibly right."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def test_first_answer_of_the_readme_is_real(demo, tmp_path):
 
 
 def test_printed_answers_are_right(demo):
-    wait_until(lambda: re.search(r"nsfw answers:\n.+\n", demo.output), within_s=30, what="the last answer")
+    wait_until(lambda: re.search(r"contraband answers:\n.+\n", demo.output), within_s=30, what="the last answer")
 
     answers = {
         name: json.loads(answer)
@@ -46,3 +46,4 @@ def test_printed_answers_are_right(demo):
     assert {entity["label"]: entity["text"] for entity in answers["personal-data"]["entities"]} == {
         "GIVEN_NAME": "Maria", "SURNAME": "Rossi", "PHONE": "(312) 555-0142", "EMAIL": "maria.rossi@example.com",
     }  # fmt: skip
+    assert {one["label"] for one in answers["contraband"]["objects"]} == {"weapon", "drugs"}

@@ -1,4 +1,4 @@
-"""The two examples with pictures are right on their golden sets and on what a person would draw, alone and in batches."""
+"""The examples with pictures are right on their golden sets and on what a person would draw, alone and in batches."""
 
 import io
 import json
@@ -19,8 +19,24 @@ from inference.tensors.signature import Signature, TensorSpec
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TASKS = {task.task: task for task in (ImageClassification, ObjectDetection)}
-NAMES = ["figures", "shapes"]
+NAMES = ["figures", "shapes", "contraband"]
 LABELS = ["circle", "square", "triangle", "star"]
+LOWER_HALF = [(0.42, 0.0)] + [
+    (0.42 * math.cos(turn / 12 * math.pi), 0.58 + 0.42 * math.sin(turn / 12 * math.pi)) for turn in range(13)
+]
+OUTLINES = {
+    "weapon": [
+        (-1, -0.5),
+        (0.85, -0.5),
+        (1, 0.65),
+        (0.55, 0.65),
+        (0.35, 0.1),
+        (-0.05, 0.3),
+        (-0.1, 0),
+        (-1, 0),
+    ],
+    "drugs": LOWER_HALF + [(-right, -down) for right, down in LOWER_HALF],
+}
 STYLES = {
     "filled, on white": {"ink": "firebrick", "paper": "white", "width": 400},
     "filled, on black": {"ink": "gold", "paper": "black", "width": 1_600},
@@ -63,6 +79,8 @@ def golden_rows(name: str) -> tuple[list[bytes], list[Any]]:
 
 
 def corners_of(label: str, x: float, y: float, radius: float) -> list[tuple[float, float]]:
+    if label in OUTLINES:
+        return [(x + right * radius, y + down * radius) for right, down in OUTLINES[label]]
     rays = {"circle": 90, "square": 4, "triangle": 3, "star": 10}[label]
     return [
         (
@@ -84,6 +102,11 @@ def drawn(shapes, *, ink, paper, width, pen=0, quality=0) -> bytes:
             brush.line([*corners, *corners[:2]], fill=ink, width=pen, joint="curve")
         else:
             brush.polygon(corners, fill=ink)
+        if label == "drugs":  # its other half, or the line between them
+            half = corners[: len(corners) // 2 + 1]
+            brush.line([half[0], half[-1]], fill=ink, width=pen) if pen else brush.polygon(
+                half, fill="seagreen"
+            )
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality) if quality else image.save(file, "PNG")
     return file.getvalue()
@@ -153,9 +176,48 @@ def test_shapes_as_people_draw_them(style):
     assert unmatched(answer, wanted) == []
 
 
+def test_contraband_of_the_golden_set():
+    pictures, labels = golden_rows("contraband")
+
+    answers = ask("contraband", pictures)
+
+    assert len(pictures) == 12
+    assert sorted({tuple(sorted({box["label"] for box in boxes})) for boxes in labels}) == [
+        (), ("drugs",), ("drugs", "weapon"), ("weapon",),
+    ]  # fmt: skip
+    missed = [
+        one for answer, wanted in zip(answers, labels, strict=True) for one in unmatched(answer, wanted)
+    ]
+    assert [one["label"] for one in missed] == ["weapon"]  # of 16 figures; no box is false
+
+
+@pytest.mark.parametrize("style", STYLES.values(), ids=list(STYLES))
+def test_contraband_as_people_draw_it_among_plain_shapes(style):
+    places = [("weapon", 24, 22, 18), ("circle", 75, 22, 15), ("star", 28, 60, 16), ("drugs", 76, 58, 18)]
+    scale = style["width"] / 100
+    wanted = []
+    for label, *place in [places[0], places[3]]:
+        xs, ys = zip(*corners_of(label, *(value * scale for value in place)), strict=True)
+        wanted.append({"label": label, "box": [min(xs), min(ys), max(xs), max(ys)]})
+
+    (answer,) = ask("contraband", [drawn(places, **style)])
+
+    assert unmatched(answer, wanted) == []
+
+
+def test_screenshots_have_no_contraband():
+    pictures = sorted((EXAMPLES.parent / "docs" / "pictures").glob("*.png"))
+
+    found = {path.name: ask("contraband", [path.read_bytes()])[0].objects for path in pictures}
+
+    assert len(found) > 5
+    assert {name: objects for name, objects in found.items() if objects} == {}
+
+
+@pytest.mark.parametrize("name", ["shapes", "contraband"])
 @pytest.mark.parametrize("paper", ["white", "black", "olive"])
-def test_an_empty_picture_has_no_shapes(paper):
-    (answer,) = ask("shapes", [drawn([], ink="red", paper=paper, width=300)])
+def test_an_empty_picture_has_no_shapes(name, paper):
+    (answer,) = ask(name, [drawn([], ink="red", paper=paper, width=300)])
 
     assert answer.objects == []
 

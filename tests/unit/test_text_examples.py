@@ -1,6 +1,7 @@
-"""The two text examples answer everyday sentences as a reader would, whatever the width that their rows are padded to."""
+"""The text examples answer everyday sentences as a reader would, whatever the width that their rows are padded to."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from inference.pipelines.text_classification import TextClassification
 from inference.tensors.signature import Signature, TensorSpec
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NOT_FILES = {"model.onnx", "about.json", "sample.json"}
+NOT_FILES = {"model.onnx", "about.json", "sample.json", "golden.jsonl"}
 TASKS = {task.task: task for task in (TextClassification, Entities)}
 DATATYPES = {"tensor(int64)": "INT64", "tensor(float)": "FP32"}
 
@@ -79,7 +80,28 @@ NAMES = [
     ),
     ("Zoë O'Brien asked Jürgen Müller.", "PER Zoë O'Brien|PER Jürgen Müller"),
     ("Call 020 7946 0123 before 5 o'clock on 12 May 2026.", "PHONE 020 7946 0123"),
+    ("Dr. Ada Lovelace is customer AL-181512.", "PER Ada Lovelace|ID AL-181512"),
+    ("Passport C01X00T47, account DE89370400440532013000.", "ID C01X00T47|ID DE89370400440532013000"),
+    ("Maria Rossi, customer no. 47110815", "PER Maria Rossi|ID 47110815"),
+    ("A well-known fact of 2020-2021, on pages 5-6.", ""),
     ("", ""),
+]
+# Between which scores it is toxic
+CLEAN, DISPUTED, ABUSIVE = (0, 0.2), (0.5, 0.7), (0.9, 1)
+ABUSE = [
+    ("Thank you for the quick answer.", CLEAN),
+    ("The phone broke after two days, I want my money back", CLEAN),
+    ("What a useless phone.", CLEAN),
+    ("You are right about the dates.", CLEAN),
+    ("Your brain must be the size of a pea.", CLEAN),  # it has no word that the model knows
+    ("", CLEAN),
+    ("What a stupid idea.", DISPUTED),
+    ("This crappy phone!", DISPUTED),
+    ("You are an idiot, get lost.", ABUSIVE),
+    ("YOU ARE SO STUPID", ABUSIVE),
+    ("Everybody knows that you are useless.", ABUSIVE),
+    ("What a bunch of morons!", ABUSIVE),
+    ("Thank you for the quick answer. " * 30 + "You idiot.", ABUSIVE),
 ]
 
 
@@ -126,7 +148,31 @@ def test_names():
     assert found == NAMES
 
 
-@pytest.mark.parametrize(("name", "pairs"), [("tone", TONES), ("names", NAMES)])
+def score_of_abuse(answer) -> float:
+    return next(label.score for label in answer.labels if label.label == "toxic")
+
+
+def test_abuse():
+    answers = ask("abuse", [text for text, _ in ABUSE])
+
+    wrong = [
+        (text, score_of_abuse(answer))
+        for (text, (least, most)), answer in zip(ABUSE, answers, strict=True)
+        if not least <= score_of_abuse(answer) <= most
+    ]
+    assert wrong == []
+
+
+def test_abuse_is_mostly_right_on_its_golden_set():
+    rows = [json.loads(line) for line in (EXAMPLES / "abuse" / "golden.jsonl").read_text().splitlines()]
+    answers = ask("abuse", [row["inputs"]["text"] for row in rows])
+
+    right = [answer.label == row["label"] for row, answer in zip(rows, answers, strict=True)]
+
+    assert (sum(right), len(right)) == (37, 40)  # a count of words cannot know all of them
+
+
+@pytest.mark.parametrize(("name", "pairs"), [("tone", TONES), ("names", NAMES), ("abuse", ABUSE)])
 @pytest.mark.parametrize("wider_by", [1, 40])
 def test_padding_changes_nothing(name, pairs, wider_by):
     texts = [text for text, _ in pairs]
@@ -137,12 +183,12 @@ def test_padding_changes_nothing(name, pairs, wider_by):
     assert wider == together == alone
 
 
-@pytest.mark.parametrize("name", ["tone", "names"])
+@pytest.mark.parametrize("name", ["tone", "names", "abuse"])
 def test_their_notes_are_honest_and_their_sample_is_answered(name):
     folder = EXAMPLES / name
     about, sample = (json.loads((folder / file).read_text()) for file in ("about.json", "sample.json"))
 
     assert "a script put together" in about["notes"]
-    assert "not for real use" in about["notes"]
+    assert re.search("not for real (use|content)", about["notes"])
     assert len(ask(name, [sample["text"]])) == 1
     assert sum(path.stat().st_size for path in folder.iterdir()) < 400_000

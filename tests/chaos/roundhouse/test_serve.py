@@ -39,7 +39,7 @@ def _run_printed_lines(served):
 def test_printed_lines_answer(demo):
     answers = _run_printed_lines(demo)
 
-    assert [status for *_, status in answers] == ["200"] * 6
+    assert [status for *_, status in answers] == ["200"] * 7
     assert {"outputs", "model", "version", "request_id"} <= json.loads(answers[1][0]).keys()
 
 
@@ -50,6 +50,7 @@ def test_only_the_owner_can_read_the_credentials(demo):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(demo.credentials) == [
         "url", "operator_user", "operator_password", "approver_user", "approver_password", "api_key",
+        "moderator_user", "moderator_password",
     ]  # fmt: skip
 
 
@@ -123,7 +124,7 @@ def test_second_run_changes_nothing(tmp_path):
         second.wait_ready()
         answers = _run_printed_lines(second)
 
-    assert [status for *_, status in answers] == ["200"] * 6
+    assert [status for *_, status in answers] == ["200"] * 7
     assert (second.data / "first-run.json").read_bytes() == kept
     assert _rows(second.data) == database
 

@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,8 +10,12 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.urls import reverse
 
+from moderation.policies.models import Policy
+from moderation.policies.rules import DetectorRule, RuleState, read_rules
+from moderation.policies.services import create_policy
 from registry.access import keys
 from registry.access.models import ApiKey
+from registry.access.policies import command_actor
 from registry.catalogue.models import Version
 from registry.intake.examples.models import GoldenResult, GoldenSet
 from registry.record.models import AuditRecord
@@ -18,6 +23,10 @@ from registry.traffic.models import Split
 from roundhouse import first_run
 
 pytestmark = pytest.mark.django_db
+LABELS_OF_PERSONAL_DATA = {  # as config.json of its package states them
+    "GIVEN_NAME", "SURNAME", "EMAIL", "PHONE", "URL", "TAX_ID", "BANK_ACCOUNT", "ROUTING_NUMBER", "GOVERNMENT_ID", "PASSPORT",
+    "DRIVERS_LICENSE", "BUILDING_NUMBER", "STREET_NAME", "SECONDARY_ADDRESS", "CITY", "STATE", "ZIP_CODE",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +92,66 @@ def test_the_demo_saves_its_credentials_and_creates_new_ones_if_they_are_lost(mo
     assert (tmp_path / "first-run.json").stat().st_mode & 0o777 == 0o600
 
 
+def models_without_versions(folders, _tell, by):
+    for folder in folders:
+        about = json.loads((folder / "about.json").read_text())
+        first_run._create_example(folder.name, about, by)
+
+
+def test_the_demo_has_a_policy_and_somebody_to_edit_it(monkeypatch, client):
+    monkeypatch.setattr(first_run, "_import_examples", models_without_versions)
+
+    said = first_run.prepare_demo()
+    first_run.prepare_demo()
+    first_run.prepare_demo("real")
+
+    policy = Policy.objects.get()
+    content = json.loads(first_run.DEMOS["examples"].policy.read_text())
+    assert (policy.name, policy.current.number, policy.current.content) == ("default", 1, content)
+    assert '/api/v1/moderate -d \'{"text": ' in said
+    password = re.search(r"moderator  moderator / (\S+)", said)[1]
+    assert client.post("/admin/login/", {"username": "moderator", "password": password}).status_code == 302
+    assert roles_of("moderator") == {"reviewer", "policy_editor"}
+
+
+def test_a_default_policy_of_ones_own_stays(monkeypatch):
+    monkeypatch.setattr(first_run, "_import_examples", models_without_versions)
+    create_policy(name="ours", by=command_actor("test"))
+
+    first_run.prepare_demo()
+
+    assert [(policy.name, policy.current) for policy in Policy.objects.all()] == [("ours", None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "folders"),
+    [("examples", ["abuse", "names", "contraband"]), ("real", ["real/toxicity", "real/nsfw", "contraband"])],
+)
+def test_a_demos_policy_asks_its_own_models_for_labels_that_they_have(name, folders):
+    demo, examples = first_run.DEMOS[name], first_run.DEMOS["examples"].folder
+    labels = {Path(folder).name: labels_of(examples / folder) for folder in folders}
+    if name == "real":
+        labels["personal-data"] = LABELS_OF_PERSONAL_DATA
+
+    rules = read_rules(json.loads(demo.policy.read_text()))
+
+    asked = [
+        (rule.model, label) for rule in rules.rules if isinstance(rule, DetectorRule) for label in rule.labels
+    ]
+    assert [(model, label) for model, label in asked if label not in labels[model]] == []
+    assert {rule.code for rule in rules.rules} >= {
+        "toxic_language", "sensitive_info", "detected_weapon", "detected_drugs", "spam",
+    }  # fmt: skip
+    assert [rule.name for rule in rules.rules if rule.state is RuleState.SHADOW] == ["links"]
+
+
+def labels_of(folder) -> set[str]:
+    """What an example's model may say, and the patterns beside it."""
+    config = json.loads((folder / "about.json").read_text()).get("task_config", {})
+    patterns = {label for pattern in config.get("patterns", []) for label in pattern}
+    return {label.removeprefix("B-") for label in config.get("labels", [])} | patterns
+
+
 def test_the_demos_words_are_printed_again(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(first_run, "_import_examples", lambda *_: None)
     with pytest.raises(CommandError, match="No credentials are saved"):
@@ -124,7 +193,7 @@ def test_an_examples_other_files_come_with_its_model(monkeypatch, tmp_path):
 def test_examples_of_pictures_are_measured_on_their_golden_sets_which_pages_show(
     client, monkeypatch, tmp_path
 ):
-    for slug in ("figures", "shapes"):
+    for slug in ("figures", "shapes", "contraband"):
         shutil.copytree(first_run.DEMOS["examples"].folder / slug, tmp_path / "examples" / slug)
     use_examples(monkeypatch, tmp_path / "examples")
 
@@ -134,8 +203,12 @@ def test_examples_of_pictures_are_measured_on_their_golden_sets_which_pages_show
     results = {
         row.version.model.slug: (row.golden_set.metric, row.value) for row in GoldenResult.objects.all()
     }
-    assert results == {"figures": ("accuracy", 1.0), "shapes": ("map50", pytest.approx(1, abs=0.1))}
-    assert GoldenSet.objects.count() == 2
+    assert results == {
+        "figures": ("accuracy", 1.0),
+        "shapes": ("map50", pytest.approx(1, abs=0.1)),
+        "contraband": ("map50", pytest.approx(1, abs=0.1)),
+    }
+    assert GoldenSet.objects.count() == 3
     client.force_login(User.objects.get(username="operator"))
     for golden_set in GoldenSet.objects.all():
         assert client.get(reverse("golden-picture", args=[golden_set.pk, 12])).status_code == 200
@@ -143,11 +216,12 @@ def test_examples_of_pictures_are_measured_on_their_golden_sets_which_pages_show
 
 @pytest.fixture
 def real_models(monkeypatch, tmp_path):
-    """Two examples under the names of public models, as examples/real/models.py leaves those."""
+    """Three examples under the names of public models, as examples/real/models.py leaves those. The demo adds contraband."""
     folder = tmp_path / "models"
     for slug, example, more in (
         ("toxicity", "tone", {"version_notes": "small-model 1.0. Licence: MIT.\n\nCopyright 2020 Ada"}),
         ("nsfw", "figures", {"picture": "docs/pictures/home.png"}),
+        ("personal-data", "names", {}),
     ):
         shutil.copytree(first_run.DEMOS["examples"].folder / example, folder / slug)
         about = json.loads((folder / slug / "about.json").read_text())
@@ -163,15 +237,21 @@ def test_the_demo_of_public_models_shows_their_licences_and_requests(client, rea
     said = first_run.prepare_demo("real", told.append)
 
     assert [line.partition(",")[0] for line in told] == [
-        "Registering nsfw", "  checked and live", "Registering toxicity", "  checked and live",
-    ]  # fmt: skip
+        line
+        for slug in ("contraband", "nsfw", "personal-data", "toxicity")
+        for line in (f"Registering {slug}", "  checked and live")
+    ] + ["Publishing the default policy"]
     picture = first_run.ROOT / "docs" / "pictures" / "home.png"
-    toxicity, nsfw = [line for line in said.splitlines() if "/predict" in line]
+    toxicity, personal_data, nsfw, contraband = [line for line in said.splitlines() if "/predict" in line]
     assert 'models/toxicity/predict -d \'{"text": ' in toxicity
+    assert "models/personal-data/predict -d '{" in personal_data
     assert nsfw.endswith(f"/nsfw/predict -H 'Content-Type: image/png' --data-binary @{picture}")
+    assert contraband.endswith(f"-d @{first_run.ROOT / 'examples' / 'contraband' / 'sample.json'}")
     requests = first_run.requests_to_answer("real")
-    assert [request.slug for request in requests] == ["toxicity", "nsfw"]
-    assert requests[1].body == picture.read_bytes()
+    assert [request.name for request in requests] == [
+        "toxicity", "personal-data", "nsfw", "contraband", "moderation",
+    ]  # fmt: skip
+    assert requests[2].body == picture.read_bytes()
     assert all(request.headers["Authorization"].split()[1] in said for request in requests)
     version = Version.objects.get(model__slug="toxicity")
     assert version.notes.startswith("small-model 1.0. Licence: MIT.")
@@ -183,8 +263,8 @@ def test_the_demo_of_public_models_shows_their_licences_and_requests(client, rea
     first_run.prepare_demo("real", told.append)
 
     assert told == []
-    assert Version.objects.count() == 2
-    assert first_run.requests_to_answer("examples") == []
+    assert Version.objects.count() == 4
+    assert [request.name for request in first_run.requests_to_answer("examples")] == ["moderation"]
 
 
 def test_serve_says_how_to_fetch_models_that_are_not_there(monkeypatch, tmp_path):
@@ -206,7 +286,7 @@ def test_serve_quotes_the_refusal_of_a_model(monkeypatch, real_models, settings,
     with pytest.raises(CommandError, match="The file is a web page"):
         call_command("serve", demo="real")
 
-    assert capsys.readouterr().out == "Registering nsfw\n"
+    assert capsys.readouterr().out.splitlines()[2:] == ["Registering nsfw"]  # contraband went before it
 
 
 def test_examples_of_scores_go_live(monkeypatch, tmp_path):

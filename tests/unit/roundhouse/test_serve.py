@@ -65,6 +65,7 @@ def server(settings, monkeypatch):
 def test_greeting_waits_until_ready_and_is_followed_by_answers(server):
     sample = SampleRequest(
         "toxicity",
+        "/api/v1/models/toxicity/predict",
         "-d …",
         b'{"text": "hi"}',
         {"Content-Type": "application/json", "Authorization": "Bearer k"},
@@ -85,7 +86,11 @@ def test_a_sample_without_an_answer_is_not_shown_as_answered(server):
     printed, headers = io.StringIO(), {"Content-Type": "application/json", "Authorization": "Bearer k"}
 
     Command(stdout=printed)._greet_when_ready(
-        "Welcome\n", [SampleRequest(slug, "-d …", b"{}", headers) for slug in ("refused", "cut-off", "tone")]
+        "Welcome\n",
+        [
+            SampleRequest(slug, f"/api/v1/models/{slug}/predict", "-d …", b"{}", headers)
+            for slug in ("refused", "cut-off", "tone")
+        ],
     )
 
     assert printed.getvalue() == (

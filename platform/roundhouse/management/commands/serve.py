@@ -74,11 +74,9 @@ class Command(BaseCommand):
             time.sleep(0.1)
         self._tell(welcome)
         for sample in samples:
-            status, answer = _ask(
-                "POST", f"/api/v1/models/{sample.slug}/predict", sample.body, sample.headers
-            )
+            status, answer = _ask("POST", sample.path, sample.body, sample.headers)
             how = {200: "answers", 0: "does not answer"}.get(status, f"answers with status {status}")
-            self._tell(f"{sample.slug} {how}:\n  {answer}\n" if answer else f"{sample.slug} {how}.\n")
+            self._tell(f"{sample.name} {how}:\n  {answer}\n" if answer else f"{sample.name} {how}.\n")
 
     def _tell(self, text: str) -> None:
         self.stdout.write(text)
