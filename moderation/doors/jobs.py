@@ -11,7 +11,6 @@ from inference.jobs.kinds import ChunkFailed, HeldWork, JobKind, Outputs
 from inference.jobs.models import Job
 from inference.jobs.running.predictor import batch_parts
 from inference.rows import RowBatch
-from inference.rows.layout import Layout
 from inference.tensors.signature import Signature, TensorSpec
 from moderation.deciding import process
 from moderation.deciding.answers import problem_of, safe_of
@@ -33,10 +32,7 @@ _QUIET_S = 3 * _WITHIN_S  # until a worker that says nothing is replaced
 _PAUSE_S, _MAX_PAUSES = 0.2, 1_500  # while decisions wait for the database
 _TOGETHER = 256  # contents; detectors are asked about all of them at once
 _BYTES_TOGETHER = 16 * 2**20
-_URLS_TOGETHER, _URL_CHUNK_ROWS = (
-    16,
-    320,
-)  # fetched within the time of a batch, and of a chunk, even if hosts are slow
+_URLS_TOGETHER = 16  # fetched within the time of a batch, even if hosts are slow
 
 
 def _signature() -> Signature:
@@ -66,10 +62,6 @@ class ModerationJobs(JobKind):
 
     def open(self, job: Job, signature: Signature, held: HeldWork) -> "BulkModerator":
         return BulkModerator(_principal_of(job), held)
-
-    def rows_per_chunk(self, job: Job, layout: Layout) -> int:
-        names_urls = any(item.spec.name == "image_url" for item in layout.inputs)
-        return min(job.chunk_rows, _URL_CHUNK_ROWS) if names_urls else job.chunk_rows
 
 
 def _principal_of(job: Job) -> Principal:
@@ -127,10 +119,14 @@ class BulkModerator:
 
 def _parts(batch: RowBatch) -> Iterator[RowBatch]:
     for part in batch_parts(batch, _BYTES_TOGETHER):
-        while "image_url" in part.tensors and len(part.rows) > _URLS_TOGETHER:
+        while len(part.rows) > _URLS_TOGETHER and _has_urls(part):
             first, part = part.split_at(_URLS_TOGETHER)
             yield first
         yield part
+
+
+def _has_urls(batch: RowBatch) -> bool:
+    return any(url is not None for url in batch.tensors.get("image_url", ()))
 
 
 def _fields(batch: RowBatch, place: int) -> dict[str, Any]:
