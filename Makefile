@@ -19,7 +19,7 @@ help:
 	@echo "make test-real  ONNX files from public packages; see docs/real-files.md"
 	@echo "make mutants    change the product in 200 small ways, and list the changes that no test catches"
 	@echo "make lint       formatting, types, import rules, migrations, OpenAPI"
-	@echo "make bench      measure the engine on this machine; make bench-serving compares the server with its peers; make bench-jobs measures jobs, make bench-tasks texts, pictures and rankings"
+	@echo "make bench      measure the engine on this machine; make bench-serving compares the server with its peers; make bench-jobs measures jobs, make bench-tasks texts, pictures, rankings, lists and moderation"
 	@echo "make docs       regenerate the generated pages of docs/"
 	@echo "make pictures   retake the screenshots in docs/"
 	@echo "make lock       resolve the dependencies again"
@@ -70,6 +70,8 @@ bench-serving: $(BIN)/.installed-dev
 bench-tasks: $(BIN)/.installed-dev
 	-$(BIN)/python -m bench.tasks
 	-$(BIN)/python -m bench.rankings_bench
+	-$(BIN)/python -m bench.matching_bench
+	-$(BIN)/python -m bench.moderation_bench
 
 bench-jobs: $(BIN)/.installed-dev
 	$(BIN)/python -m bench.jobs

@@ -28,15 +28,6 @@ class Found(NamedTuple):
     place: Sequence[float] | None = None
 
 
-class Hit(NamedTuple):
-    """An entry of a list. `start` and `end` are places in the part's text; of a picture, `end` is the distance."""
-
-    part: str
-    start: int
-    end: int
-    entry: str
-
-
 @dataclass(slots=True)
 class DetectorAnswer:
     version: int
@@ -47,7 +38,7 @@ class DetectorAnswer:
 
 @dataclass(slots=True)
 class Findings:
-    """`language`: the one that was named, or that the content's text seems to be in."""
+    """`matches`: for each list part, start, end and entry of its hits; of a picture, the distance stands as the end."""
 
     parts: list[str]  # that the content has
     named_language: str = ""
@@ -92,8 +83,11 @@ def image_part(number: int, of: int) -> str:
     return f"image {number + 1}" if of > 1 else "image"
 
 
+_ALONE = frozenset({"text", "title", "image"})
+
+
 def kind_of_part(part: str) -> str:
-    return part.partition(" ")[0]
+    return part if part in _ALONE else part.partition(" ")[0]
 
 
 def versions_in(findings: Iterable[Findings]) -> Mapping[str, int]:

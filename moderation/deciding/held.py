@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -25,21 +26,21 @@ _PAUSE, _LONGEST_PAUSE = timedelta(seconds=10), timedelta(minutes=5)
 _GIVE_UP_AFTER = timedelta(days=2)  # from then on a person has to decide
 
 
-def decide_held(*, most: int = 100_000) -> int:
+def decide_held(*, within_s: float = 50.0) -> int:
     """Decide due contents again, as long as detectors answer; return how many were decided. One process at a time does this."""
     holder = f"{socket.gethostname()}:{os.getpid()}"
     if not leases.claim(_LEASE, holder=holder, for_s=_LEASE_S):
         return 0
     try:
-        return _decide_held(holder, most)
+        return _decide_held(holder, time.monotonic() + within_s)
     finally:
         leases.release(_LEASE, holder=holder)
 
 
-def _decide_held(holder: str, most: int) -> int:
+def _decide_held(holder: str, ends_at: float) -> int:
     _drop_superseded()
     decided, at_once = 0, _FIRST
-    while decided < most:
+    while time.monotonic() < ends_at:
         batch = list(held_decisions().select_related("content").prefetch_related("pictures")[:at_once])
         if not batch:
             break

@@ -1,6 +1,6 @@
 """From findings to a verdict: pure, and the same for a new content, a stored one, and a preview."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from moderation.policies.rules import (
 
 MAX_EVIDENCE = 100
 _LEAST_LANGUAGE_SCORE = 0.5
+_MOST_READINGS = 1_000
 _SEVERITY = {Effect.NOTE: 0, Effect.REVIEW: 1, Effect.BLOCK: 2}
 
 
@@ -71,6 +72,14 @@ class Verdict:
         return [one for one in self.evidence if not one.is_shadow]
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The rules that look at contents with the same kinds of parts in the same language, and what no rule looks at."""
+
+    rules: tuple[Rule, ...]
+    gaps: tuple[Problem, ...]
+
+
 def needed_detectors(rules: PolicyRules, findings: Findings) -> set[str]:
     """The detectors that must be asked about a content, as far as is known from the findings so far."""
     needed = set()
@@ -79,36 +88,42 @@ def needed_detectors(rules: PolicyRules, findings: Findings) -> set[str]:
         needed.add(source)
         if source not in findings.detectors and source not in findings.failures:
             return needed  # which others are asked depends on its answer
-    needed |= {
-        rule.detector for rule in _applying(rules, findings, language) if isinstance(rule, DetectorRule)
-    }
-    return needed
+    reading = _reading(rules, findings, language)
+    return needed | {rule.detector for rule in reading.rules if isinstance(rule, DetectorRule)}
 
 
 def needed_lists(rules: PolicyRules, findings: Findings) -> list[ListRule]:
+    if not rules.list_rules:
+        return []
     language, _ = _language(rules, findings)
-    return [rule for rule in _applying(rules, findings, language) if isinstance(rule, ListRule)]
+    return [rule for rule in _reading(rules, findings, language).rules if isinstance(rule, ListRule)]
 
 
 def decide(rules: PolicyRules, findings: Findings) -> Verdict:
     """What the policy says about the findings. Anything that could not be found out means review, never allow."""
     language, source = _language(rules, findings)
+    reading = _reading(rules, findings, language)
     problems: dict[tuple[str, str], Problem] = {}
     missing: list[str] = []
+    evidence: list[Evidence] = []
+    scores: dict[str, float] = {}
     if source:
         _note_unanswered(findings, source, problems, missing)
-    evidence: list[Evidence] = []
-    for rule in _applying(rules, findings, language):
-        evidence += _evidence_of(rule, findings)
+    for rule in reading.rules:
+        if isinstance(rule, DetectorRule):
+            answer = findings.detectors.get(rule.detector)
+            if answer is not None:
+                _add_detected(rule, answer, evidence, scores)
+        elif isinstance(rule, ListRule):
+            evidence += _matched(rule, findings.matches.get(rule.digest, ()))
         if rule.state is RuleState.ON:
-            _note_unanswered(findings, source_of(rule), problems, missing)
-    for problem in _gaps(rules, findings, language):
+            _note_unanswered(findings, rule.source, problems, missing)
+    for problem in (*reading.gaps, *_unreadable(findings)):
         problems.setdefault((problem.code, problem.source), problem)
-    evidence.sort(key=lambda one: (-_SEVERITY[one.effect], one.is_shadow, -one.score))
-    scores = _scores(rules, findings, language)
-    ruling = _ruling((one for one in evidence if not one.is_shadow), bool(problems))
+    if len(evidence) > 1:
+        evidence.sort(key=lambda one: (-_SEVERITY[one.effect], one.is_shadow, -one.score))
     return Verdict(
-        ruling=ruling,
+        ruling=_ruling((one for one in evidence if not one.is_shadow), bool(problems)),
         evidence=tuple(evidence[:MAX_EVIDENCE]),
         problems=tuple(problems.values()),
         shadow_ruling=_ruling(iter(evidence), bool(problems)),
@@ -131,41 +146,37 @@ def _has_texts(findings: Findings) -> bool:
     return not TEXT_PARTS.isdisjoint(findings.parts)
 
 
-def _has_images(findings: Findings) -> bool:
-    return any(kind_of_part(part) == "image" for part in findings.parts)
+def _reading(rules: PolicyRules, findings: Findings, language: str) -> _Reading:
+    """Few combinations occur, so each is worked out once. Callers may name any language, so the number is limited."""
+    key = (frozenset(map(kind_of_part, findings.parts)), language)
+    reading: _Reading | None = rules.readings.get(key)
+    if reading is None:
+        if len(rules.readings) >= _MOST_READINGS:
+            rules.readings.clear()
+        reading = rules.readings[key] = _new_reading(rules, *key)
+    return reading
 
 
-def _applying(rules: PolicyRules, findings: Findings, language: str) -> list[Rule]:
-    """The rules for what the content has; those that read texts only if they are for its language."""
-    kinds = frozenset(map(kind_of_part, findings.parts))
+def _new_reading(rules: PolicyRules, kinds: frozenset[str], language: str) -> _Reading:
     read = [(rule, rule.reads & kinds) for rule in rules.active]
-    return [rule for rule, parts in read if parts - TEXT_PARTS or (parts and rule.covers(language))]
+    applying = [rule for rule, parts in read if parts - TEXT_PARTS or (parts and rule.covers(language))]
+    return _Reading(tuple(applying), tuple(_gaps(rules, kinds, language)))
 
 
 def _language(rules: PolicyRules, findings: Findings) -> tuple[str, str]:
     """The language of the texts, and the detector that has to tell it; each empty if unknown, or not needed."""
-    if not _has_texts(findings) or findings.named_language or rules.default_language:
-        return findings.named_language or (rules.default_language if _has_texts(findings) else ""), ""
-    if not rules.language_detector:
-        return "", ""
+    if not _has_texts(findings):
+        return findings.named_language, ""
+    language = findings.named_language or rules.default_language
+    if language or not rules.language_detector:
+        return language, ""
     answer = findings.detectors.get(rules.language_detector)
-    return (
-        (_best_label(answer), rules.language_detector)
-        if answer is not None
-        else ("", rules.language_detector)
-    )
+    return (_best_label(answer) if answer is not None else ""), rules.language_detector
 
 
 def _best_label(answer: DetectorAnswer) -> str:
     best = max((one for one in answer.found), key=lambda one: one[2], default=None)
     return best[1].partition("-")[0].lower() if best is not None and best[2] > _LEAST_LANGUAGE_SCORE else ""
-
-
-def source_of(rule: Rule) -> str:
-    """What the rule's findings are kept under: the detector's name, or the list's digest."""
-    return (
-        rule.detector if isinstance(rule, DetectorRule) else rule.digest if isinstance(rule, ListRule) else ""
-    )
 
 
 def _note_unanswered(
@@ -179,35 +190,26 @@ def _note_unanswered(
         missing.append(name)
 
 
-def _evidence_of(rule: Rule, findings: Findings) -> Iterator[Evidence]:
-    if isinstance(rule, DetectorRule):
-        answer = findings.detectors.get(rule.detector)
-        if answer is not None:
-            yield from _detected(rule, answer)
-    elif isinstance(rule, ListRule):
-        yield from _matched(rule, findings.matches.get(rule.digest, ()))
-
-
-def _detected(rule: DetectorRule, answer: DetectorAnswer) -> Iterator[Evidence]:
+def _add_detected(
+    rule: DetectorRule, answer: DetectorAnswer, evidence: list[Evidence], scores: dict[str, float]
+) -> None:
+    """Add what passes a cut-off. `scores`: the highest of what rules in force look for, in texts and in pictures."""
+    is_shadow = rule.state is RuleState.SHADOW
     for part, label, score, place in answer.found:
-        if kind_of_part(part) not in rule.reads or not rule.looks_for(label):
+        kind = kind_of_part(part)
+        if kind not in rule.reads or (rule.labels and label not in rule.labels):
             continue
+        if place is None and not is_shadow:
+            medium = "image" if kind == "image" else "text"
+            scores[medium] = max(score, scores.get(medium, 0.0))
         passed = rule.cut_offs.passed(score)
         if passed is not None:
             effect, cut_off = passed
-            yield Evidence(
-                rule.name,
-                rule.code,
-                effect,
-                part,
-                score,
-                cut_off,
-                rule.state is RuleState.SHADOW,
-                rule.detector,
-                answer.version,
-                label,
-                place,
-            )
+            evidence.append(
+                Evidence(
+                    rule.name, rule.code, effect, part, score, cut_off, is_shadow, rule.detector, answer.version, label, place
+                )
+            )  # fmt: skip
 
 
 def _matched(rule: ListRule, hits: Any) -> Iterator[Evidence]:
@@ -215,55 +217,39 @@ def _matched(rule: ListRule, hits: Any) -> Iterator[Evidence]:
     if passed is None:
         return
     effect, cut_off = passed
+    is_hash = isinstance(rule, HashRule)
     for part, start, end, entry in hits:
-        if kind_of_part(part) not in rule.reads:
-            continue
-        is_hash = isinstance(rule, HashRule)
-        yield Evidence(
-            rule.name,
-            rule.code,
-            effect,
-            part,
-            1.0,
-            cut_off,
-            rule.state is RuleState.SHADOW,
-            place=None if is_hash else [start, end],
-            entry=entry,
-            distance=end if is_hash else None,
-        )
+        if kind_of_part(part) in rule.reads:
+            yield Evidence(
+                rule.name,
+                rule.code,
+                effect,
+                part,
+                1.0,
+                cut_off,
+                rule.state is RuleState.SHADOW,
+                place=None if is_hash else [start, end],
+                entry=entry,
+                distance=end if is_hash else None,
+            )
 
 
-def _gaps(rules: PolicyRules, findings: Findings, language: str) -> Iterator[Problem]:
-    """Parts of the content that no rule in force looks at."""
-    on = [rule for rule in rules.active if rule.state is RuleState.ON]
-    if _has_texts(findings):
-        yield from _text_gaps([rule for rule in on if rule.reads_text], language)
-    if _has_images(findings) and not any(rule.reads_images for rule in on):
-        yield Problem("image_not_covered", "No rule of the policy looks at pictures.", "image")
-    for part in findings.parts:
+def _gaps(rules: PolicyRules, kinds: frozenset[str], language: str) -> Iterator[Problem]:
+    """Kinds of parts that no rule in force looks at."""
+    for kind in sorted(kinds):
+        readers = [rule for rule in rules.active if rule.state is RuleState.ON and kind in rule.reads]
+        detectors = [rule for rule in readers if isinstance(rule, DetectorRule)]
+        if not readers:
+            yield Problem(
+                f"{kind}_not_covered", f"No rule of the policy looks at the {kind} of a content.", kind
+            )
+        elif kind in TEXT_PARTS and not any(rule.covers(language) for rule in detectors or readers):
+            yield Problem("language_not_covered", f"No detector of the policy reads {language!r}.", kind)
+
+
+def _unreadable(findings: Findings) -> Iterator[Problem]:
+    """Parts that nothing could look at."""
+    for part in findings.parts if findings.failures else ():
         failure = findings.failures.get(part)
         if failure is not None:
             yield Problem(failure.code, failure.detail, part, failure.passes)
-
-
-def _text_gaps(rules: list[Rule], language: str) -> Iterator[Problem]:
-    if not rules:
-        yield Problem("text_not_covered", "No rule of the policy looks at texts.", "text")
-        return
-    detectors = [rule for rule in rules if isinstance(rule, DetectorRule)]
-    if not any(rule.covers(language) for rule in detectors or rules):
-        yield Problem("language_not_covered", f"No detector of the policy reads {language!r}.", "text")
-
-
-def _scores(rules: PolicyRules, findings: Findings, language: str) -> Mapping[str, float]:
-    """The highest score of what the rules look for, of texts and of pictures; labels of the whole part only."""
-    scores: dict[str, float] = {}
-    for rule in _applying(rules, findings, language):
-        if not isinstance(rule, DetectorRule) or rule.state is not RuleState.ON:
-            continue
-        answer = findings.detectors.get(rule.detector)
-        for part, label, score, place in answer.found if answer is not None else ():
-            if place is None and rule.looks_for(label) and kind_of_part(part) in rule.reads:
-                kind = "image" if kind_of_part(part) == "image" else "text"
-                scores[kind] = max(score, scores.get(kind, 0.0))
-    return scores

@@ -230,6 +230,7 @@ class DecisionsView(RegistryViewSet[Decision]):
         "list": ModerationRight.READ_DECISIONS,
         "retrieve": ModerationRight.READ_DECISIONS,
     }
+    queryset = Decision.objects.none()
     serializer_class = StoredDecision
     filter_backends = [StrictFilters]
     filterset_class = DecisionFilters

@@ -1,11 +1,15 @@
 """Addresses of moderation: for Django, and for the event loop."""
 
-from django.urls import path
+from django.urls import include, path
 
+from moderation.deciding.api import PreviewsView
 from moderation.doors import api
 from moderation.doors.door import REST, ModerationDoor
 
 urlpatterns = [
+    path("api/v1/", include("moderation.policies.urls")),
+    path("api/v1/policies/<str:name>/previews", PreviewsView.as_view({"post": "create"})),
+    path("api/v1/policies/<str:name>/previews/<int:preview>", PreviewsView.as_view({"get": "retrieve"})),
     path("api/v1/moderate", api.ModerateView.as_view(), name="moderate"),
     path("moderate", api.ModerateDefaultView.as_view(), name="moderate-default"),
     path("api/v1/decisions", api.DecisionsView.as_view({"get": "list"}), name="decisions"),

@@ -16,6 +16,7 @@ STANDS_FOR = {
     "@": "a", "$": "s", "!": "il", "|": "il", "+": "t", "€": "e", "£": "l",
 }  # fmt: skip
 SYMBOLS = frozenset("@$!|+€£")  # that stand for a letter only beside one
+_MOST_LETTERS = 6  # of one character
 SPACE, BREAK = " ", "."  # keys of what separates words, and of what may also stand between the letters of one
 
 _MARKS = (
@@ -112,7 +113,8 @@ def _is_in(ranges: tuple[tuple[int, int], ...], character: str) -> bool:
 def fold(character: str) -> str:
     """NFKC and case folding of one character, its marks with it. May be several letters, or none."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", character).casefold())
-    return "".join(letter for letter in folded if not is_ignored(letter))
+    letters = "".join(letter for letter in folded if not is_ignored(letter)).replace("ʼ", "'")
+    return letters if len(letters) <= _MOST_LETTERS else BREAK  # ﷺ is a sentence
 
 
 def without_marks(letter: str) -> str:

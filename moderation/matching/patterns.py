@@ -8,7 +8,7 @@ import regex
 from inference.pipelines.errors import BadTaskConfig
 from inference.pipelines.patterns import compiled
 from moderation.matching.errors import BadList, PatternTooSlow
-from moderation.matching.texts import Hit, Readable
+from moderation.matching.texts import Readable, TextHit, after_marks
 
 MAX_PATTERNS = 500
 LIMIT_S = 0.5  # of a list on one text
@@ -24,10 +24,10 @@ class PatternList:
         self._limit_s = limit_s
         self._patterns = [(pattern, _compile(pattern, place)) for place, pattern in enumerate(patterns)]
 
-    def find(self, text: Readable, *, most: int = 20) -> list[Hit]:
-        """The first `most` hits, in the order of the text. Raises PatternTooSlow."""
+    def find(self, text: Readable, *, most: int = 20) -> list[TextHit]:
+        """Up to `most` hits, in the order of the text. Raises PatternTooSlow."""
         ends_at = time.monotonic() + self._limit_s
-        found: dict[Hit, None] = {}
+        found: dict[TextHit, None] = {}
         try:
             for hit in self._hits(text, ends_at):
                 found[hit] = None
@@ -37,19 +37,21 @@ class PatternList:
             raise PatternTooSlow() from None
         return sorted(found)
 
-    def _hits(self, text: Readable, ends_at: float) -> Iterator[Hit]:
+    def _hits(self, text: Readable, ends_at: float) -> Iterator[TextHit]:
         plain, origins = text.undisguised
         for pattern, expression in self._patterns:
             for match in expression.finditer(text.text, timeout=_left(ends_at), concurrent=True):
                 _left(ends_at)  # many short matches take their time, too
                 if match.end() > match.start():
-                    yield Hit(match.start(), match.end(), pattern)
+                    yield TextHit(match.start(), match.end(), pattern)
             if plain == text.text:
                 continue
             for match in expression.finditer(plain, timeout=_left(ends_at), concurrent=True):
                 _left(ends_at)
                 if match.end() > match.start():
-                    yield Hit(origins[match.start()], origins[match.end() - 1] + 1, pattern)
+                    yield TextHit(
+                        origins[match.start()], after_marks(text.text, origins[match.end() - 1] + 1), pattern
+                    )
 
 
 def _compile(pattern: str, place: int) -> "regex.Pattern[str]":

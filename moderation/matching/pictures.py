@@ -8,7 +8,7 @@ without the constant ones, and a bit for each that is above their median.
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +24,7 @@ FARTHEST = 31  # bits that two PDQ hashes of the same picture may differ in
 # Below it, hashes of different pictures are alike: there is too little to see, such as one colour or a gradient.
 LEAST_QUALITY = 50
 _SIDE, _FREQUENCIES, _LEAST_SIDE = 64, 16, 5
-_ROWS = 256  # of pixels that are numbers at once; those of a large picture would need 300 MB
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_LUMA = np.array([0.299, 0.587, 0.114])
 _CHUNK = 65_536  # entries compared at once, so that what is in between stays in the processor's cache
 _ENTRY = re.compile(r"(?:(sha256|md5|pdq):)?([0-9a-f]+)")
 _DIGITS = {"sha256": 64, "md5": 32, "pdq": 64}
@@ -108,33 +107,25 @@ def hash_pdq(image: Image.Image) -> tuple[str, int]:
 
 
 def _tiles(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The luma of 64 × 64 places of the blurred picture."""
+    """The luma of 64 × 64 places of the blurred picture. Never holds more than some lines of a large one as numbers."""
     height, width, _ = pixels.shape
     if (height, width) == (_SIDE, _SIDE):
-        return np.asarray(_luma(pixels), dtype=np.float64)
+        return np.asarray(pixels @ _LUMA)
     # Rows and columns are blurred independently, and of each only the 64 that are looked at are needed.
-    rows, columns = _blurred_places(height), _blurred_places(width)
-    tiles = np.zeros((_SIDE, width), dtype=np.float32)
-    for start in range(0, height, _ROWS):
-        block = slice(start, start + _ROWS)
-        tiles += rows[:, block] @ _luma(pixels[block])
-    return np.asarray(tiles.astype(np.float64) @ columns.T)
+    lines = np.stack([weights @ (pixels[part] @ _LUMA) for part, weights in _blurred_places(height)])
+    return np.stack([lines[:, part] @ weights for part, weights in _blurred_places(width)], axis=1)
 
 
-def _luma(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return pixels.astype(np.float32) @ _LUMA
-
-
-def _blurred_places(length: int) -> NDArray[np.float32]:
-    """Weights of a line's pixels in each of 64 places of it, after two box filters of a 128th of its length."""
-    changes = np.zeros((_SIDE, length + 1))  # of the weight, from one pixel to the next
-    centres = ((np.arange(_SIDE) + 0.5) * length / _SIDE).astype(int)
-    for place, (start, end) in enumerate(zip(*_boxes(length, centres), strict=True)):
-        firsts, lasts = _boxes(length, np.arange(start, end))
-        parts = 1 / ((end - start) * (lasts - firsts))
-        np.add.at(changes[place], firsts, parts)
-        np.add.at(changes[place], lasts, -parts)
-    return changes.cumsum(axis=1)[:, :-1].astype(np.float32)
+def _blurred_places(length: int) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """For each of 64 places of a line, which pixels are in it after two box filters, and their weights."""
+    for centre in ((np.arange(_SIDE) + 0.5) * length / _SIDE).astype(int):
+        starts, ends = _boxes(length, np.array([centre]))
+        firsts, lasts = _boxes(length, np.arange(starts[0], ends[0]))
+        changes = np.zeros(lasts[-1] - firsts[0] + 1)  # of the weight, from one pixel to the next
+        parts = 1 / (len(firsts) * (lasts - firsts))
+        np.add.at(changes, firsts - firsts[0], parts)
+        np.add.at(changes, lasts - firsts[0], -parts)
+        yield slice(firsts[0], lasts[-1]), changes.cumsum()[:-1]
 
 
 def _boxes(length: int, at: NDArray[np.int_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:

@@ -18,18 +18,21 @@ from moderation.matching.characters import (
 )
 
 _ASCII_KEYS = bytes(ord(key_as_is(chr(code)) or BREAK) if code < 128 else 0 for code in range(256))
-# $ and @ stand for a letter beside one, the others only between two: the scam! in a sentence is no scami.
-_SYMBOLS_IN_WORDS = re.compile(
-    r"[@$€£]+(?=[^\W\d_])|(?<=[^\W\d_])[@$€£]+|(?<=[^\W\d_])[!|+](?=[^\W_])|(?<=[^\W_])[!|+](?=[^\W\d_])"
-)
+_SYMBOLS = re.compile(r"[@$!|+€£]+")
+_EDGE_SYMBOLS, _OTHERS = "@$€£", "!|+"  # the first may be the edge of a word
 _WORD = re.compile(r"[^ .]+")
+_RUN = re.compile(r"(.)\1*+", re.DOTALL)
+_MERGED_RUN = re.compile(
+    r"(?:rn|m)++|(?:r(?!n))++|(?:vv|w)++|v|(.)\1*+", re.DOTALL
+)  # the runs of what `merge` returns
+SPELLED_RUN = re.compile(r"([^ .])(?:[ .]*+\1)*+")  # whatever separates the letters
 _OTHER_RUN = re.compile(r"([^\x00-\x7f])\1+")
 _PAIRS = [
     key * 2 for key in " abcdefghjklmnopqrstuvwxyz269"
 ]  # i has the key of l, most digits those of letters
 
 
-class Hit(NamedTuple):
+class TextHit(NamedTuple):
     """Offsets are code points of the original text: `text[start:end]` is what was found."""
 
     start: int
@@ -71,9 +74,23 @@ def collapse(keys: str) -> str:
     return keys if keys.isascii() else _OTHER_RUN.sub(r"\1", keys)
 
 
+def find_runs(pattern: re.Pattern[str], keys: str, start: int, end: int) -> list[Run]:
+    runs = []
+    for match in pattern.finditer(keys, start, end):
+        key = match[0][:2] if pattern is _MERGED_RUN else match[0][0]
+        runs.append(Run({"rn": "m", "vv": "w"}.get(key, key[0]), match.start(), match.end() - 1))
+    return runs
+
+
 def merge(keys: str) -> str:
     """Read rn as m and vv as w: whichever of them is written, the key is the same."""
     return keys.replace("rn", "m").replace("vv", "w")
+
+
+def after_marks(text: str, end: int) -> int:
+    while end < len(text) and text[end] in MARKS:
+        end += 1
+    return end
 
 
 class View:
@@ -83,7 +100,7 @@ class View:
         self.text = text  # as long as the original
         self.keys = keys
         self.has_symbols = has_symbols  # that stand for letters
-        self._table = _BY_LOOKS if by_looks else _AS_IS
+        self.by_looks = by_looks
 
     @cached_property
     def plain(self) -> str:
@@ -103,35 +120,25 @@ class View:
         return [match.span() for match in _WORD.finditer(self.keys)]
 
     def span(self, first: int, end: int) -> tuple[int, int]:
-        """The part of the text that `keys[first:end]` was made from."""
+        """The part of the text that `keys[first:end]` was made from, with the marks on its last letter."""
         if self._origins is None:
             return first, end
-        return self._origins[first], self._origins[end - 1] + 1
+        return self._origins[first], after_marks(self.text, self._origins[end - 1] + 1)
 
     @cached_property
     def _origins(self) -> list[int] | None:
         if self.text.isascii():
             return None
-        lengths = [len(self._table[ord(character)]) for character in self.text]
+        table = _BY_LOOKS if self.by_looks else _AS_IS
+        lengths = [len(table[ord(character)]) for character in self.text]
         if not lengths or max(lengths) == min(lengths) == 1:
             return None
         return [place for place, length in enumerate(lengths) for _ in range(length)]
 
     def runs(self, *, merged: bool) -> list[Run]:
         """What `merged` or `plain` consist of, with the places in `keys`."""
-        found: list[Run] = []
-        keys = self.keys.replace(BREAK, SPACE)
-        at = 0
-        while at < len(keys):
-            key, end = keys[at], at + 1
-            if merged and key in "rv" and keys[at : at + 2] in {"rn", "vv"}:
-                key, end = ("m" if key == "r" else "w"), at + 2
-            if found and found[-1].key == key:
-                found[-1] = found[-1]._replace(last=end - 1)
-            else:
-                found.append(Run(key, at, end - 1))
-            at = end
-        return found
+        pattern = _MERGED_RUN if merged else _RUN
+        return find_runs(pattern, self.keys.replace(BREAK, SPACE), 0, len(self.keys))
 
 
 class Readable:
@@ -145,7 +152,7 @@ class Readable:
         """The ways to read it: by what characters look like and by what they are, symbols as breaks and as letters."""
         views = self._views_of(self.text, has_symbols=False)
         if not SYMBOLS.isdisjoint(self.text):
-            stands = _SYMBOLS_IN_WORDS.sub(_letters_of, self.text)
+            stands = _SYMBOLS.sub(_letters_of, self.text)
             if stands != self.text:
                 views += self._views_of(stands, has_symbols=True)
         return views
@@ -154,7 +161,7 @@ class Readable:
     def _views_of(text: str, *, has_symbols: bool) -> list[View]:
         if text.isascii():
             keys = text.encode("ascii").translate(_ASCII_KEYS).decode("ascii")
-            return [View(text, keys, has_symbols=has_symbols, by_looks=False)]
+            return [View(text, keys, has_symbols=has_symbols, by_looks=True)]
         by_looks, as_is = text.translate(_BY_LOOKS), text.translate(_AS_IS)
         views = [View(text, by_looks, has_symbols=has_symbols, by_looks=True)]
         if as_is != by_looks:
@@ -180,4 +187,25 @@ class Readable:
 
 
 def _letters_of(symbols: re.Match[str]) -> str:
-    return "".join(STANDS_FOR[symbol][0] for symbol in symbols[0])
+    """What the symbols stand for beside letters: in the middle of a word all of them, at its edge some."""
+    before, after = _character(symbols.string, symbols.start() - 1), _character(symbols.string, symbols.end())
+    whole = symbols[0]
+    if before.isalnum() and after.isalnum() and (before.isalpha() or after.isalpha()):
+        return _stand(whole)
+    if after.isalpha():
+        plain = len(whole) - len(whole.lstrip(_OTHERS))
+        return whole[:plain] + _stand(whole[plain:])
+    if before.isalpha():
+        standing = len(whole) - len(whole.lstrip(_EDGE_SYMBOLS))
+        return _stand(whole[:standing]) + whole[standing:]
+    if len(whole) > 2 and not before.isalnum() and not after.isalnum() and set(whole) <= set(_EDGE_SYMBOLS):
+        return _stand(whole)
+    return whole
+
+
+def _stand(symbols: str) -> str:
+    return "".join(STANDS_FOR[symbol][0] for symbol in symbols)
+
+
+def _character(text: str, place: int) -> str:
+    return text[place] if 0 <= place < len(text) else ""

@@ -12,7 +12,8 @@ script among them, it is.
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
+from functools import lru_cache
+from itertools import groupby, pairwise, product
 from typing import NamedTuple
 from unicodedata import normalize
 
@@ -31,7 +32,7 @@ from moderation.matching.characters import (
     readings,
 )
 from moderation.matching.errors import BadList
-from moderation.matching.texts import Hit, Readable, Run, View, collapse, merge
+from moderation.matching.texts import SPELLED_RUN, Readable, Run, TextHit, View, collapse, find_runs, merge
 
 MAX_ENTRIES, MAX_LENGTH = 50_000, 100
 _WIDEST_GAP = 3  # characters between the words of a phrase, or between the letters of a word
@@ -52,19 +53,14 @@ _NO_DISGUISE = frozenset(
 )
 
 
-class _Entry(NamedTuple):
+class _WordEntry(NamedTuple):
     text: str
     words: list[str]  # folded letters of each word
-    groups: list[list[tuple[str, int]]]  # of each word: the letters, and how often in a row
     size: int
 
     @property
     def letters(self) -> str:
         return "".join(self.words)
-
-    @property
-    def all_groups(self) -> list[tuple[str, int]]:
-        return _groups(self.letters)
 
 
 class _Atom(NamedTuple):
@@ -80,18 +76,21 @@ class WordList:
         if len(entries) > MAX_ENTRIES:
             raise BadList(f"A list may have at most {MAX_ENTRIES:,} entries.", place=MAX_ENTRIES)
         self._literals: list[tuple[str, re.Pattern[str]]] = []
-        self._words: dict[str, list[_Entry]] = defaultdict(list)  # by the key of the first word
+        self._words: dict[str, list[_WordEntry]] = defaultdict(list)  # by the key of the first word
+        self._has_other_letters = False
         self._inside = _Prefixes()
         self._spelled = _Prefixes()
-        for place, text in enumerate(dict.fromkeys(entries)):
-            self._add(text, place, anywhere)
+        for place, text in enumerate(entries):
+            _check(text, place)
+        for text in dict.fromkeys(entries):
+            self._add(text, anywhere)
 
-    def _add(self, text: str, place: int, anywhere: bool) -> None:
-        _check(text, place)
+    def _add(self, text: str, anywhere: bool) -> None:
         entry = _read_entry(text)
         if entry is None:
             self._literals.append((text, re.compile(re.escape(text.strip()), re.IGNORECASE)))
             return
+        self._has_other_letters |= not entry.letters.isascii()
         is_inside = anywhere or any(map(is_unspaced, entry.letters))
         for key_of in (key_by_looks, key_as_is):
             keys = ["".join(map(key_of, word)) for word in entry.words]
@@ -105,20 +104,22 @@ class WordList:
             if entry.size > 2:
                 self._spelled.add(collapse("".join(keys)), entry)
 
-    def find(self, text: Readable, *, most: int = 20) -> list[Hit]:
-        """The first `most` hits, in the order of the text."""
-        found: dict[Hit, None] = {}
+    def find(self, text: Readable, *, most: int = 20) -> list[TextHit]:
+        """Up to `most` hits, in the order of the text."""
+        found: dict[TextHit, None] = {}
         for hit in self._hits(text):
             found[hit] = None
             if len(found) >= most:
                 break
         return sorted(found)
 
-    def _hits(self, text: Readable) -> Iterator[Hit]:
+    def _hits(self, text: Readable) -> Iterator[TextHit]:
         for entry, literal in self._literals:
             for match in literal.finditer(text.text):
-                yield Hit(*match.span(), entry)
+                yield TextHit(*match.span(), entry)
         for view in text.views:
+            if not view.by_looks and not self._has_other_letters:
+                continue  # a to z look like what they are
             if not self._words.keys().isdisjoint(view.words):
                 yield from self._whole(text, view)
             if self._spelled:
@@ -127,7 +128,7 @@ class WordList:
                 for is_merged in (False, True):
                     yield from self._anywhere(text, view, is_merged)
 
-    def _whole(self, text: Readable, view: View) -> Iterator[Hit]:
+    def _whole(self, text: Readable, view: View) -> Iterator[TextHit]:
         for number, key in enumerate(view.words):
             for entry in self._words.get(key, ()):
                 last = number + len(entry.words)
@@ -135,17 +136,14 @@ class WordList:
                 if len(places) < len(entry.words) or not _are_near(places):
                     continue
                 spans = [view.span(*place) for place in places]
-                if all(
-                    _fits(text.text, view, span, groups, word)
-                    for span, groups, word in zip(spans, entry.groups, entry.words, strict=True)
-                ):
-                    yield _hit(text.text, spans[0][0], spans[-1][1], entry)
+                if all(_fits(text.text, view, *pair) for pair in zip(spans, entry.words, strict=True)):
+                    yield TextHit(spans[0][0], spans[-1][1], entry.text)
 
-    def _in_pieces(self, text: Readable, view: View) -> Iterator[Hit]:
+    def _in_pieces(self, text: Readable, view: View) -> Iterator[TextHit]:
         """Words whose letters are spelled one by one, or that are divided."""
         for pattern in (_SPELLED, _DIVIDED) if BREAK in view.keys else (_SPELLED,):
             for group in pattern.finditer(view.keys):
-                runs = _runs_of_letters(view.keys, *group.span())
+                runs = find_runs(SPELLED_RUN, view.keys, *group.span())
                 keys = "".join(run.key for run in runs)
                 for first, last, entry in self._spelled.find(keys):
                     start, end = runs[first].first, runs[last].last + 1
@@ -156,10 +154,10 @@ class WordList:
                         view, (start, end), group.span(), text.text[slice(*span)], entry
                     ):
                         continue
-                    if _fits(text.text, view, span, entry.all_groups, entry.letters):
-                        yield _hit(text.text, *span, entry)
+                    if _fits(text.text, view, span, entry.letters):
+                        yield TextHit(*span, entry.text)
 
-    def _anywhere(self, text: Readable, view: View, is_merged: bool) -> Iterator[Hit]:
+    def _anywhere(self, text: Readable, view: View, is_merged: bool) -> Iterator[TextHit]:
         keys = view.merged if is_merged else view.plain
         if (is_merged and keys == view.plain) or not self._inside.may_be_in(keys):
             return
@@ -168,8 +166,8 @@ class WordList:
             runs = runs or view.runs(merged=is_merged)
             for start, end in _cuts(runs[first], runs[last], entry):
                 span = view.span(start, end)
-                if start < end and _fits(text.text, view, span, entry.all_groups, entry.letters):
-                    yield _hit(text.text, *span, entry)
+                if start < end and _fits(text.text, view, span, entry.letters):
+                    yield TextHit(*span, entry.text)
                     break
 
 
@@ -177,14 +175,14 @@ class _Prefixes:
     """Keys, found at any place of a string: from each place, as far as some key begins like it."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, list[_Entry]] = defaultdict(list)
+        self._entries: dict[str, list[_WordEntry]] = defaultdict(list)
         self._prefixes: set[str] = set()
         self._shortest = 3
 
     def __bool__(self) -> bool:
         return bool(self._entries)
 
-    def add(self, key: str, entry: _Entry) -> None:
+    def add(self, key: str, entry: _WordEntry) -> None:
         if entry not in self._entries[key]:
             self._entries[key].append(entry)
         self._prefixes.update(key[:length] for length in range(1, len(key) + 1))
@@ -194,7 +192,7 @@ class _Prefixes:
         size = self._shortest
         return not self._prefixes.isdisjoint([keys[at : at + size] for at in range(len(keys) - size + 1)])
 
-    def find(self, keys: str) -> Iterator[tuple[int, int, _Entry]]:
+    def find(self, keys: str) -> Iterator[tuple[int, int, _WordEntry]]:
         """The first and the last place of each key, with its entries."""
         for first in range(len(keys) - self._shortest + 1):
             end = first + self._shortest
@@ -216,7 +214,7 @@ def _check(text: str, place: int) -> None:
         raise BadList(f"An entry may have at most {MAX_LENGTH} characters. Shorten it.", place=place)
 
 
-def _read_entry(text: str) -> _Entry | None:
+def _read_entry(text: str) -> _WordEntry | None:
     """None for an entry that is found literally: emoji, c++, 100%."""
     composed = normalize("NFC", text.strip())
     letters: list[str] = []
@@ -230,40 +228,44 @@ def _read_entry(text: str) -> _Entry | None:
     words = "".join(letters).split()
     if not words:
         return None
-    return _Entry(text, words, [_groups(word) for word in words], sum(map(len, words)))
+    return _WordEntry(text, words, sum(map(len, words)))
 
 
+@lru_cache(maxsize=16_384)
 def _groups(word: str) -> list[tuple[str, int]]:
+    """The letters, and how often in a row; more than three times are no different from three."""
     return [(letter, min(len(list(same)), 3)) for letter, same in groupby(word)]
 
 
 # What was found, in the original text
 
 
-def _hit(text: str, start: int, end: int, entry: _Entry) -> Hit:
-    while end < len(text) and text[end] in MARKS:
-        end += 1
-    return Hit(start, end, entry.text)
-
-
 def _are_near(places: list[tuple[int, int]]) -> bool:
     return all(following[0] - place[1] <= _WIDEST_GAP for place, following in pairwise(places))
 
 
-def _fits(text: str, view: View, span: tuple[int, int], groups: list[tuple[str, int]], word: str) -> bool:
-    atoms = _atoms(text, view.has_symbols, span, at_most=4 * len(word) + 8)
+def _fits(text: str, view: View, span: tuple[int, int], word: str) -> bool:
+    start, end = span
+    written, before = text[start:end], text[max(0, start - 2) : start]
+    # The same words come again and again, in hostile texts above all. Long ones are not worth their memory.
+    fits = _is_word if end - start <= 2 * MAX_LENGTH else _is_word.__wrapped__
+    return fits(written, before, view.has_symbols, word)
+
+
+@lru_cache(maxsize=16_384)
+def _is_word(written: str, before: str, has_symbols: bool, word: str) -> bool:
+    atoms = _atoms(written, before, has_symbols, at_most=4 * len(word) + 8)
     if atoms is None:
         return False
-    doubled = _align(groups, atoms)
+    doubled = _align(_groups(word), atoms)
     # One doubled letter makes another word (god and good); several, or three in a row, make none.
     return doubled is not None and doubled != 1 and _is_plausible(atoms, word)
 
 
-def _atoms(text: str, has_symbols: bool, span: tuple[int, int], at_most: int) -> list[_Atom] | None:
+def _atoms(written: str, before: str, has_symbols: bool, at_most: int) -> list[_Atom] | None:
     """What can be letters there, of long repetitions three; None if there are far too many for the entry."""
     atoms: list[_Atom] = []
-    for place in range(*span):
-        character = text[place]
+    for place, character in enumerate(written):
         if character in MARKS:
             if atoms and len(composed := normalize("NFC", atoms[-1].character + character)) == 1:
                 atoms[-1:] = [_Atom(composed, reading) for reading in readings(composed)]
@@ -273,12 +275,18 @@ def _atoms(text: str, has_symbols: bool, span: tuple[int, int], at_most: int) ->
         if len(atoms) > 2 and atoms[-1].character == atoms[-2].character == atoms[-3].character == character:
             continue
         for reading in readings(character):
-            if character == "I" and place and text[place - 1].islower():
+            if character == "I" and _is_after_lower_case(before + written, len(before) + place):
                 reading = reading._replace(looks="l")
             atoms.append(_Atom(character, reading))
         if len(atoms) > at_most:
             return None
     return atoms
+
+
+def _is_after_lower_case(text: str, place: int) -> bool:
+    """Whether an I follows a small letter, with at most one I between: so it is likely to be an l, as in kiIl."""
+    before = text[max(0, place - 2) : place].removesuffix("I")
+    return before[-1:].islower()
 
 
 def _align(groups: list[tuple[str, int]], atoms: list[_Atom]) -> int | None:
@@ -332,29 +340,12 @@ def _is_plausible(atoms: list[_Atom], word: str) -> bool:
     return any(set(atom.reading.is_) & set(word) or not is_everyday(atom.character) for atom in letters)
 
 
-def _cuts(first: Run, last: Run, entry: _Entry) -> Iterator[tuple[int, int]]:
+def _cuts(first: Run, last: Run, entry: _WordEntry) -> Iterator[tuple[int, int]]:
     """Where an entry inside a word may begin and end: a run of letters at its edge may belong to the word around it."""
-    groups = entry.all_groups
-    starts = {max(first.first, first.last + 1 - size) for size in range(1, groups[0][1] + 2)} | {first.first}
-    ends = {min(last.last, last.first - 1 + size) + 1 for size in range(1, groups[-1][1] + 2)} | {
-        last.last + 1
-    }
-    for start in sorted(starts, reverse=True):
-        for end in sorted(ends):
-            yield start, end
-
-
-def _runs_of_letters(keys: str, start: int, end: int) -> list[Run]:
-    runs: list[Run] = []
-    for at in range(start, end):
-        key = keys[at]
-        if key in (SPACE, BREAK):
-            continue
-        if runs and runs[-1].key == key:
-            runs[-1] = runs[-1]._replace(last=at)
-        else:
-            runs.append(Run(key, at, at))
-    return runs
+    groups = _groups(entry.letters)
+    starts = {max(first.first, first.last + 1 - groups[0][1]), first.first}
+    ends = {min(last.last, last.first - 1 + groups[-1][1]) + 1, last.last + 1}
+    return product(sorted(starts, reverse=True), sorted(ends))
 
 
 def _is_piece_edge(keys: str, at: int) -> bool:
@@ -362,7 +353,7 @@ def _is_piece_edge(keys: str, at: int) -> bool:
 
 
 def _may_be_in_pieces(
-    view: View, place: tuple[int, int], group: tuple[int, int], written: str, entry: _Entry
+    view: View, place: tuple[int, int], group: tuple[int, int], written: str, entry: _WordEntry
 ) -> bool:
     """Whether the pieces there are one word: "the rapist" and "pen is" are two."""
     part = view.keys[slice(*place)]

@@ -124,6 +124,11 @@ class Rule:
     def reads_images(self) -> bool:
         return Part.IMAGE in self.reads
 
+    @property
+    def source(self) -> str:
+        """What its findings are kept under."""
+        raise NotImplementedError
+
     def covers(self, language: str) -> bool:
         """Whether the rule is for texts in this language. Every rule covers an unknown one."""
         return not self.languages or not language or language in self.languages
@@ -134,16 +139,12 @@ class DetectorRule(Rule):
     """Asks a Model. Its current split says which version answers, unless an alias is named."""
 
     kind = "detector"
-    model: str
-    alias: str
+    detector: str  # the Model, with the alias if one is named
     labels: frozenset[str]  # none: all
 
     @property
-    def detector(self) -> str:
-        return detector_name(self.model, self.alias)
-
-    def looks_for(self, label: str) -> bool:
-        return not self.labels or label in self.labels
+    def source(self) -> str:
+        return self.detector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +153,10 @@ class ListRule(Rule):
 
     digest: str
     matcher: Any = field(compare=False, repr=False)
+
+    @property
+    def source(self) -> str:
+        return self.digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +190,9 @@ class PolicyRules:
     rules: tuple[Rule, ...]
     default_language: str  # of contents that name none; empty: the language Model tells, if there is one
     language_detector: str
+    readings: dict[Any, Any] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # what deciding works out once
 
     @cached_property
     def active(self) -> tuple[Rule, ...]:
@@ -354,13 +362,12 @@ def _read_rule(fields: _Fields) -> Rule:
 
 
 def _detector_rule(fields: _Fields, common: Mapping[str, Any]) -> DetectorRule:
-    model, alias = fields.detector("detector")
+    detector = detector_name(*fields.detector("detector"))
     return DetectorRule(
         **common,
         reads=fields.reads(),
         cut_offs=fields.cut_offs(),
-        model=model,
-        alias=alias,
+        detector=detector,
         labels=frozenset(fields.texts("labels", most=MAX_LABELS, what="labels")),
     )
 

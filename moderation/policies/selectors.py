@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from moderation.errors import UnknownPolicy
 from moderation.policies.models import Policy, PolicyRevision, RuleDay
@@ -16,8 +16,14 @@ def policies() -> QuerySet[Policy]:
     return Policy.objects.select_related("tenant", "current").defer("draft", "current__content")
 
 
-def policy_named(name: str) -> Policy:
-    policy = Policy.objects.select_related("tenant", "current").filter(name=name).first()
+def policies_within(tenant_id: int | None) -> QuerySet[Policy]:
+    """Those that a tenant's keys reach: its own, and those for all tenants. Without a tenant: all."""
+    return policies() if tenant_id is None else policies().filter(Q(tenant=None) | Q(tenant=tenant_id))
+
+
+def policy_named(name: str, within: QuerySet[Policy] | None = None) -> Policy:
+    rows = Policy.objects.select_related("tenant", "current") if within is None else within.defer(None)
+    policy = rows.filter(name=name).first()
     if policy is None:
         raise UnknownPolicy(f"There is no policy {name!r}.")
     return policy

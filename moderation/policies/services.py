@@ -38,6 +38,8 @@ def create_policy(
 ) -> Policy:
     """Create a policy with a draft. It decides nothing until a revision is published."""
     by.check(ModerationRight.EDIT_POLICIES)
+    if by.tenant_id is not None and tenant is not None and tenant.pk != by.tenant_id:
+        raise NotAllowed(f"{by.name} acts for another tenant; it makes no policies for {tenant}.")
     content = _completed(content or EMPTY)
     policy = Policy(
         name=name,
