@@ -30,6 +30,7 @@ from inference.serving import runtime
 from inference.serving.calls import Inputs
 from inference.serving.pipelines import answer_items
 from inference.serving.runtime import Runtime
+from inference.tensors.arrays import Array
 from inference.tensors.errors import InvalidInput
 from inference.tensors.signature import Signature
 from registry.catalogue.models import Version
@@ -187,7 +188,14 @@ def batch_parts(batch: RowBatch, most: int) -> Iterator[RowBatch]:
 def _sizes_of_rows(batch: RowBatch) -> list[int]:
     sizes = [0] * len(batch.rows)
     for tensor in batch.tensors.values():
-        for place, row in enumerate(tensor):
-            is_text = tensor.dtype.kind == "O"
-            sizes[place] += sum(len(text or "") for text in np.ravel(row)) if is_text else row.nbytes
+        for place, size in enumerate(_row_sizes(tensor)):
+            sizes[place] += size
     return sizes
+
+
+def _row_sizes(tensor: Array) -> Iterable[int]:
+    if tensor.dtype.kind != "O":
+        return [row.nbytes for row in tensor]
+    if tensor.ndim == 1:
+        return [len(text) if text else 0 for text in tensor.tolist()]
+    return [sum(len(text or "") for text in np.ravel(row)) for row in tensor]
