@@ -34,7 +34,9 @@ def test_first_answer_of_the_readme_is_real(demo, tmp_path):
 
 
 def test_printed_answers_are_right(demo):
-    wait_until(lambda: re.search(r"contraband answers:\n.+\n", demo.output), within_s=30, what="the last answer")
+    wait_until(
+        lambda: re.search(r"contraband answers:\n.+\n", demo.output), within_s=30, what="the last answer"
+    )
 
     answers = {
         name: json.loads(answer)

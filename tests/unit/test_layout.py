@@ -20,7 +20,12 @@ SHARED_NAMES = {"Command", "Meta", "Migration", "Status"}  # Django's, and one f
 CLIENT = (
     ROOT / "inference" / "doors" / "rest" / "client.py"
 )  # a program of its own, for people without the product
-TRAINED_EXAMPLES = {"figures", "shapes", "contraband", "clicks"}  # by scripts that need torch; other tests ask them
+TRAINED_EXAMPLES = {
+    "figures",
+    "shapes",
+    "contraband",
+    "clicks",
+}  # by scripts that need torch; other tests ask them
 
 
 def test_top_level_is_there():

@@ -136,7 +136,10 @@ def test_a_demos_policy_asks_its_own_models_for_labels_that_they_have(name, fold
     rules = read_rules(json.loads(demo.policy.read_text()))
 
     asked = [
-        (rule.model, label) for rule in rules.rules if isinstance(rule, DetectorRule) for label in rule.labels
+        (rule.detector, label)
+        for rule in rules.rules
+        if isinstance(rule, DetectorRule)
+        for label in rule.labels
     ]
     assert [(model, label) for model, label in asked if label not in labels[model]] == []
     assert {rule.code for rule in rules.rules} >= {

@@ -10,11 +10,13 @@ from django.utils import timezone
 from moderation.deciding.fixed_texts import FIXED_TEXTS
 from moderation.deciding.models import Decision
 from moderation.policies.models import Policy, RuleDay
+from registry.access.limits import CallerLimits
 from tests.support.clients import by_key
 from tests.support.detectors import SEED_POLICY, a_policy
 from tests.support.factories import a_key, a_tenant
 from tests.support.picture_models import a_picture, in_base64
 
+pytestmark = pytest.mark.both
 DECISIONS = "/api/v1/decisions"
 
 
@@ -153,6 +155,14 @@ def test_a_key_needs_the_scope(client, deciding):
     )
 
     assert response.status_code == 403
+
+
+def test_each_detector_counts_against_the_keys_limits(moderate, tenant):
+    key = a_key("moderate", tenant=tenant, limits=CallerLimits(rate_per_minute=3))[1]
+
+    assert moderate({"text": "fine"}, key=key)["decision"] == "allow"  # asks two detectors
+    problem = moderate({"text": "fine"}, key=key, status=429)
+    assert problem["code"] == "too_many_requests"
 
 
 class TestKeysForTests:

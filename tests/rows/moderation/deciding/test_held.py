@@ -14,6 +14,8 @@ from registry.traffic import services as traffic
 from tests.support.factories import an_actor
 from tests.support.picture_models import a_picture, in_base64
 
+pytestmark = pytest.mark.both
+
 
 @pytest.fixture
 def outage(deciding):

@@ -16,6 +16,7 @@ from tests.support.detectors import SEED_POLICY, publish_content, put_toxicity
 from tests.support.factories import a_person, an_actor
 from tests.support.picture_models import a_picture, in_base64
 
+pytestmark = pytest.mark.both
 TOXIC = SEED_POLICY["rules"][0]
 CONTENTS = [
     {"text": text, "content_id": f"c{number}", "language": "de" if number % 3 else "en"}

@@ -11,7 +11,7 @@ from registry.errors import ApprovalNeeded, Conflict, Invalid, NameTaken, NotAll
 from registry.record.models import AuditRecord, Event
 from tests.support.factories import a_model, a_person, a_tenant, an_actor
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 
 
 def content(block=0.7, **more):
