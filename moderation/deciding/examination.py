@@ -38,12 +38,11 @@ async def examine(
     await _together(
         [_fetch(one, asking) for one in examined if any(sent.url for sent in one.content.pictures)]
     )
-    matching = asyncio.ensure_future(
-        _together([_match(one, policy) for one, policy in zip(examined, rules, strict=True)])
-    )
+    matching = asyncio.ensure_future(_match_all(examined, rules))
     try:
         await _ask_needed(examined, rules, asking)  # perhaps only which language it is
-        await _ask_needed(examined, rules, asking)
+        if any(policy.language_detector for policy in rules):
+            await _ask_needed(examined, rules, asking)
         await matching
     finally:
         matching.cancel()
@@ -177,18 +176,36 @@ def _keyed(asking: Asking, items: Sequence[tuple[Examined, str, Any]]) -> Asking
     )
 
 
-async def _match(one: Examined, rules: PolicyRules) -> None:
+async def _match_all(examined: Sequence[Examined], rules: Sequence[PolicyRules]) -> None:
     """Look for the entries of lists, and note the hashes of pictures."""
-    await _hash_pictures(one)
+    slow = [
+        one.content.pictures or not _match_quickly(one, policy)
+        for one, policy in zip(examined, rules, strict=True)
+    ]
+    await _together(
+        [_match(one, policy) for one, policy, is_slow in zip(examined, rules, slow, strict=True) if is_slow]
+    )
+
+
+def _match_quickly(one: Examined, rules: PolicyRules) -> bool:
+    """Do it here if that does not hold up the loop; a task of its own would cost more. Returns whether it is done."""
     lists = needed_lists(rules, one.findings)
-    if not lists:
-        return
-    work = partial(match_lists, lists, one.findings, dict(one.content.texts()))
-    characters = len(one.content.text) + len(one.content.title)
-    if characters > _LOOP_CHARACTERS or any(isinstance(rule, PatternRule | HashRule) for rule in lists):
-        await off_loop(work)
-    else:
-        work()
+    if len(one.content.text) + len(one.content.title) > _LOOP_CHARACTERS or _are_slow(lists):
+        return False
+    if lists:
+        match_lists(lists, one.findings, dict(one.content.texts()))
+    return True
+
+
+async def _match(one: Examined, rules: PolicyRules) -> None:
+    await _hash_pictures(one)
+    if not _match_quickly(one, rules):
+        lists = needed_lists(rules, one.findings)
+        await off_loop(partial(match_lists, lists, one.findings, dict(one.content.texts())))
+
+
+def _are_slow(lists: Sequence[ListRule]) -> bool:
+    return any(isinstance(rule, PatternRule | HashRule) for rule in lists)
 
 
 def match_lists(lists: Sequence[ListRule], findings: Findings, texts: Mapping[str, str]) -> None:

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connection, models
+from django.db.models.base import ModelState
+
+R = TypeVar("R", bound=models.Model)
 
 _AS_THEY_ARE = (
     models.AutoField,
@@ -62,3 +65,11 @@ def _converter(vendor: str, field: "models.Field[Any, Any]") -> Callable[[Any], 
     if type(stored) in _AS_THEY_ARE or isinstance(stored, models.IntegerField):
         return None
     return partial(stored.get_db_prep_save, connection=connection)
+
+
+def new_row(table: type[R], values: dict[str, Any]) -> R:
+    """A row to be inserted, without the cost of Django's constructor. `values`: every column by the name of its attribute."""
+    row = table.__new__(table)
+    row.__dict__ |= values
+    row._state = ModelState()
+    return row
