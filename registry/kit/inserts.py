@@ -12,12 +12,14 @@ R = TypeVar("R", bound=models.Model)
 
 _AS_THEY_ARE = (
     models.AutoField,
+    models.BinaryField,
     models.BooleanField,
     models.CharField,
     models.FloatField,
     models.IntegerField,
     models.TextField,
 )
+_AS_THEY_ARE_IN_POSTGRESQL = (models.DateTimeField, models.UUIDField)
 
 
 def insert_rows(rows: Sequence[models.Model]) -> None:
@@ -63,6 +65,8 @@ def _converter(vendor: str, field: "models.Field[Any, Any]") -> Callable[[Any], 
     while isinstance(stored, models.ForeignKey):
         stored = stored.target_field
     if type(stored) in _AS_THEY_ARE or isinstance(stored, models.IntegerField):
+        return None
+    if vendor == "postgresql" and type(stored) in _AS_THEY_ARE_IN_POSTGRESQL:
         return None
     return partial(stored.get_db_prep_save, connection=connection)
 
