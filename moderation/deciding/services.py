@@ -13,7 +13,6 @@ from uuid import UUID
 from django.utils import timezone
 
 from inference.engine.combiner import Priority
-from inference.serving import runtime
 from inference.serving.calls import DEADLINE_S
 from moderation.deciding import process
 from moderation.deciding.answers import Explanation, answer_for, codes_of, encode_evidence
@@ -30,7 +29,6 @@ from moderation.policies.models import MAX_CONTEXT
 from moderation.policies.rules import Ruling
 from moderation.rights import is_test_key
 from registry.access.key_ring import Principal
-from registry.kit.compute_lock import compute_lock
 from registry.kit.inserts import new_row
 from registry.kit.text import storable
 
@@ -91,12 +89,6 @@ async def decide_contents(
             deciding.writer.count(one.policy.policy_id, one.verdict, received_at)
     await store(deciding.writer, [one for one in decided if one.is_stored])
     return decided
-
-
-def decide_in_thread(contents: Sequence[Content], **options: Any) -> list[Decided]:
-    """Like `decide_contents`, for callers in threads; the work is done on the loop."""
-    with compute_lock.released():
-        return runtime.started().loop.wait_for(decide_contents(contents, **options))
 
 
 async def decide_again(held: Sequence[Decision]) -> list[Decided]:

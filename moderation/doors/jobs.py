@@ -1,7 +1,9 @@
 """Moderation in bulk: a kind of job whose rows are contents and whose results are decisions."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from concurrent.futures import Future
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import orjson
@@ -11,11 +13,12 @@ from inference.jobs.kinds import ChunkFailed, HeldWork, JobKind, Outputs
 from inference.jobs.models import Job
 from inference.jobs.running.predictor import batch_parts
 from inference.rows import RowBatch
+from inference.serving import runtime
 from inference.tensors.signature import Signature, TensorSpec
 from moderation.deciding import process
 from moderation.deciding.answers import problem_of, safe_of
 from moderation.deciding.contents import Content, read_content
-from moderation.deciding.services import Decided, decide_in_thread
+from moderation.deciding.services import Decided, decide_contents
 from moderation.errors import InvalidContent, NoPolicy, WritesBehind
 from moderation.rights import MODERATE_SCOPE, ModerationRight
 from registry.access.key_ring import Principal
@@ -31,6 +34,7 @@ _WITHIN_S = 60.0  # to decide about one batch
 _QUIET_S = 3 * _WITHIN_S  # until a worker that says nothing is replaced
 _PAUSE_S, _MAX_PAUSES = 0.2, 1_500  # while decisions wait for the database
 _TOGETHER = 256  # contents; detectors are asked about all of them at once
+_AT_ONCE = 3  # so many times; while decisions of one are written, detectors are asked about the next
 _BYTES_TOGETHER = 16 * 2**20
 _URLS_TOGETHER = 16  # fetched within the time of a batch, even if hosts are slow
 
@@ -78,18 +82,32 @@ def _principal_of(job: Job) -> Principal:
     )
 
 
+class _BegunPart(NamedTuple):
+    batch: RowBatch
+    contents: Sequence[Content]
+    deciding: "Future[list[Decided]]"
+
+
 class BulkModerator:
     """Decides about the rows of a chunk, with all detectors at bulk priority."""
 
-    batch_rows = _TOGETHER
+    batch_rows = 8 * _TOGETHER
 
     def __init__(self, by: Principal, held: HeldWork) -> None:
         self._by, self._held = by, held
 
     def answer(self, batch: RowBatch) -> Iterator[tuple[RowBatch, Outputs]]:
+        begun: deque[_BegunPart] = deque()
         for part in _parts(batch):
             contents, good = self._read(part)
-            yield good, _outputs(self._decide(contents)) if contents else {}
+            if not contents:
+                yield good, {}
+                continue
+            begun.append(_BegunPart(good, contents, self._begin(contents)))
+            if len(begun) == _AT_ONCE:
+                yield self._finish(begun.popleft())
+        while begun:
+            yield self._finish(begun.popleft())
 
     def _read(self, batch: RowBatch) -> tuple[list[Content], RowBatch]:
         """The contents, and the rows without those that are none, or for which there is no policy."""
@@ -105,13 +123,22 @@ class BulkModerator:
                 reasons[place] = str(error)
         return contents, batch.without(reasons) if reasons else batch
 
-    def _decide(self, contents: Sequence[Content]) -> list[Decided]:
+    def _begin(self, contents: Sequence[Content]) -> "Future[list[Decided]]":
+        self._held.note_progress(next_within_s=_QUIET_S)
+        deciding = decide_contents(contents, by=self._by, within_s=_WITHIN_S, priority=Priority.BULK)
+        return runtime.started().loop.begin(deciding)
+
+    def _finish(self, part: "_BegunPart") -> tuple[RowBatch, Outputs]:
+        return part.batch, _outputs(self._result(part))
+
+    def _result(self, part: "_BegunPart") -> list[Decided]:
+        deciding = part.deciding
         for _ in range(_MAX_PAUSES):
-            self._held.note_progress(next_within_s=_QUIET_S)
             try:
-                return decide_in_thread(contents, by=self._by, within_s=_WITHIN_S, priority=Priority.BULK)
+                return deciding.result()
             except WritesBehind:
                 self._held.is_over.wait(_PAUSE_S)
+                deciding = self._begin(part.contents)
             except NoPolicy as error:  # it was retired this moment
                 raise ChunkFailed(str(error)) from error
         raise ChunkFailed("The database did not take any decisions for minutes.")
@@ -119,8 +146,9 @@ class BulkModerator:
 
 def _parts(batch: RowBatch) -> Iterator[RowBatch]:
     for part in batch_parts(batch, _BYTES_TOGETHER):
-        while len(part.rows) > _URLS_TOGETHER and _has_urls(part):
-            first, part = part.split_at(_URLS_TOGETHER)
+        most = _URLS_TOGETHER if _has_urls(part) else _TOGETHER
+        while len(part.rows) > most:
+            first, part = part.split_at(most)
             yield first
         yield part
 

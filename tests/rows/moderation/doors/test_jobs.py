@@ -205,3 +205,20 @@ def test_pictures_as_base64(deciding):
 
     assert (job.rows_done, job.rows_bad) == (1, 1)
     assert "not base64" in errors(job)[0]["reason"]
+
+
+def test_parts_that_are_decided_at_the_same_time_keep_the_order_of_the_rows(deciding, monkeypatch):
+    monkeypatch.setattr(jobs, "_TOGETHER", 4)
+    monkeypatch.setattr(jobs, "_URLS_TOGETHER", 2)
+    rows = [{"text": "above" if number % 3 else "fine", "content_id": number} for number in range(30)]
+    rows += [{"image_url": "https://nowhere.example/1.png", "content_id": number} for number in range(30, 35)]
+
+    job = work_off(a_job(rows, contract={"id": "content_id"}))
+
+    found = results(job)
+    assert [row["content_id"] for row in found] == list(range(35))
+    assert [row["decision"] for row in found[:30]] == [
+        "block" if number % 3 else "allow" for number in range(30)
+    ]
+    assert {row["decision"] for row in found[30:]} == {"review"}
+    assert all(row["problems"][0]["source"] == "image" for row in found[30:])
