@@ -25,3 +25,19 @@ class ModerationConfig(AppConfig):
             SENTENCES.add(action, sentence)
         EVENT_KINDS.add("policy_requested", "A revision of a policy waits for another person's approval.")
         EVENT_KINDS.add("policy_published", "A revision of a policy was published and decides from now on.")
+        _add_category_mappings()
+
+
+def _add_category_mappings() -> None:
+    from moderation.deciding.process import FOLLOWED
+    from moderation.doors.categories import table
+    from moderation.doors.categories.sentences import CATEGORY_SENTENCES
+    from registry.kit.admin.navigation import ListLink, add_links
+    from registry.record.sentences import SENTENCES
+
+    FOLLOWED.add("category mappings", table.refresh)
+    for action, sentence in CATEGORY_SENTENCES.items():
+        SENTENCES.add(action, sentence)
+    add_links(
+        ListLink("moderation.categorymapping", "Category mappings", "swap_horiz", "Moderation"), order=290
+    )

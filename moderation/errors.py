@@ -11,7 +11,10 @@ RoundhouseError
 ├── Invalid
 │   ├── InvalidPolicy       a policy's rules are wrong; says where
 │   ├── InvalidContent      what was sent to be moderated cannot be read; says where
-│   └── NotADetector        a policy names a Model that does not read such contents
+│   ├── NotADetector        a policy names a Model that does not read such contents
+│   ├── InvalidMapping      a label cannot be mapped to this category; says where
+│   └── LanguageNotScored   nothing that a requested attribute needs reads the content's language
+├── AttributeNotScored      something that a requested attribute needs did not answer
 └── WritesBehind            decisions arrive faster than the database takes them
 """
 
@@ -52,10 +55,10 @@ class NothingToRollBackTo(Conflict):
     code = "nothing_to_roll_back_to"
 
 
-class _InvalidPart(Invalid):
+class _InvalidPart(Exception):
     """Something in a JSON document is wrong; `place` leads to it."""
 
-    def __init__(self, message: str, *place: str | int) -> None:
+    def __init__(self, message: str | None = None, *place: str | int) -> None:
         super().__init__(message)
         self.place = place
 
@@ -66,13 +69,13 @@ class _InvalidPart(Invalid):
         return {"errors": [{"pointer": pointer_to(*map(str, self.place)), "detail": str(self)}]}
 
 
-class InvalidPolicy(_InvalidPart):
+class InvalidPolicy(_InvalidPart, Invalid):
     """The policy is not valid."""
 
     code = "invalid_policy"
 
 
-class InvalidContent(_InvalidPart):
+class InvalidContent(_InvalidPart, Invalid):
     """The content cannot be read."""
 
     code = "invalid_content"
@@ -89,3 +92,26 @@ class NotADetector(Invalid):
     """A policy names a Model that does not read such contents; change the rule, or the Model."""
 
     code = "not_a_detector"
+
+
+class InvalidMapping(_InvalidPart, Invalid):
+    """The mapping is not valid."""
+
+    code = "invalid_mapping"
+
+
+class LanguageNotScored(Invalid):
+    """No detector of a requested attribute reads this language."""
+
+    code = "language_not_scored"
+
+
+class AttributeNotScored(RoundhouseError):
+    """A detector that a requested attribute needs did not answer; a person reviews the content. Try again later."""
+
+    code = "attribute_not_scored"
+    retryable = True
+
+    def __init__(self, message: str | None = None, *, decision: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.members: Mapping[str, Any] = {"roundhouse": decision} if decision else {}

@@ -59,6 +59,7 @@ MODERATION_GRANTS = Grants(
         "moderation.add_policy": ModerationRight.EDIT_POLICIES,
         "moderation.change_policy": ModerationRight.EDIT_POLICIES,
         "moderation.view_policyrevision": ModerationRight.READ_POLICIES,
+        "moderation.view_categorymapping": ModerationRight.READ_POLICIES,
         "moderation.view_decision": ModerationRight.READ_DECISIONS,
     },
     global_rights=frozenset(ModerationRight),

@@ -97,6 +97,13 @@ class TokenTag(NamedTuple):
         return self.place in {*_ENDS, *_ALONE}
 
 
+def entity_types(labels: Iterable[str], ignored: Collection[str] | None, more: Iterable[str]) -> list[str]:
+    """The labels that entities can have: those of tokens without their B- and I-, then those of patterns."""
+    left_out = ignored or [OUTSIDE]
+    types = [TokenTag.of(label).type for label in labels if label not in left_out]
+    return list(dict.fromkeys([*(one for one in types if one not in left_out), *more]))
+
+
 class _LabelledPiece(NamedTuple):
     """A token, or a word of several, with its best label."""
 
@@ -312,6 +319,7 @@ class Entities(ItemPipeline[EntitiesAsked]):
             for grouping in Grouping
         }
         self.grouping, self.ignored = said.grouping, said.ignored
+        self.found_labels = entity_types(said.labels, said.ignored, [label for label, _ in said.patterns])
         self._patterns = EntityPatterns(said.patterns)
         self.is_slow_to_decode = bool(said.patterns)
         self._said = said

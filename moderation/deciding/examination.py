@@ -38,7 +38,7 @@ async def examine(
     await _together(
         [_fetch(one, asking) for one in examined if any(sent.url for sent in one.content.pictures)]
     )
-    matching = asyncio.ensure_future(_match_all(examined, rules))
+    matching = asyncio.ensure_future(_match(examined, rules))
     try:
         await _ask_needed(examined, rules, asking)  # perhaps only which language it is
         if any(policy.language_detector for policy in rules):
@@ -176,36 +176,31 @@ def _keyed(asking: Asking, items: Sequence[tuple[Examined, str, Any]]) -> Asking
     )
 
 
-async def _match_all(examined: Sequence[Examined], rules: Sequence[PolicyRules]) -> None:
-    """Look for the entries of lists, and note the hashes of pictures."""
-    slow = [
-        one.content.pictures or not _match_quickly(one, policy)
+async def _match(examined: Sequence[Examined], rules: Sequence[PolicyRules]) -> None:
+    """Note the hashes of pictures, and look for the entries of lists: in a thread if that may take long, in one for all."""
+    await _together([_hash_pictures(one) for one in examined if one.content.pictures])
+    searches = [
+        (lists, one)
         for one, policy in zip(examined, rules, strict=True)
+        if (lists := needed_lists(policy, one.findings))
     ]
-    await _together(
-        [_match(one, policy) for one, policy, is_slow in zip(examined, rules, slow, strict=True) if is_slow]
+    characters = sum(len(one.content.text) + len(one.content.title) for _, one in searches)
+    is_long = characters > _LOOP_CHARACTERS or any(
+        isinstance(rule, PatternRule | HashRule) for lists, _ in searches for rule in lists
     )
+    try:
+        if is_long:
+            await off_loop(partial(_search, searches))
+        else:
+            _search(searches)
+    except Exception as error:  # noqa: BLE001 (no thread was free, for example; a person decides)
+        for lists, one in searches:
+            one.findings.failures.update({rule.digest: failure_of(error) for rule in lists})
 
 
-def _match_quickly(one: Examined, rules: PolicyRules) -> bool:
-    """Do it here if that does not hold up the loop; a task of its own would cost more. Returns whether it is done."""
-    lists = needed_lists(rules, one.findings)
-    if len(one.content.text) + len(one.content.title) > _LOOP_CHARACTERS or _are_slow(lists):
-        return False
-    if lists:
+def _search(searches: Sequence[tuple[Sequence[ListRule], Examined]]) -> None:
+    for lists, one in searches:
         match_lists(lists, one.findings, dict(one.content.texts()))
-    return True
-
-
-async def _match(one: Examined, rules: PolicyRules) -> None:
-    await _hash_pictures(one)
-    if not _match_quickly(one, rules):
-        lists = needed_lists(rules, one.findings)
-        await off_loop(partial(match_lists, lists, one.findings, dict(one.content.texts())))
-
-
-def _are_slow(lists: Sequence[ListRule]) -> bool:
-    return any(isinstance(rule, PatternRule | HashRule) for rule in lists)
 
 
 def match_lists(lists: Sequence[ListRule], findings: Findings, texts: Mapping[str, str]) -> None:

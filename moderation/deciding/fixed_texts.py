@@ -6,6 +6,7 @@ from moderation.deciding.contents import Content
 from moderation.deciding.verdicts import Evidence, Verdict
 from moderation.policies.rules import Effect, Ruling
 
+FIXED_CODE = "test_text"
 FIXED_TEXTS: Mapping[str, Ruling] = {
     "roundhouse-test: allow": Ruling.ALLOW,
     "roundhouse-test: review": Ruling.REVIEW,
@@ -25,5 +26,5 @@ def fixed_verdict(content: Content) -> Verdict | None:
 
 def _evidence(effect: Effect, length: int) -> Evidence:
     return Evidence(
-        "test-text", "test_text", effect, "text", 1.0, 0.0, place=(0, length), entry="roundhouse-test"
+        "test-text", FIXED_CODE, effect, "text", 1.0, 0.0, place=(0, length), entry="roundhouse-test"
     )

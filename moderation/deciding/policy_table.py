@@ -37,6 +37,16 @@ class PolicyTable:
                 return policy
         raise NoPolicy
 
+    def named(self, name: str, tenant_id: int | None) -> PublishedPolicy | None:
+        """The policy of this name, unless it is another tenant's."""
+        for (owner, _), policy in self.policies.items():
+            if policy.name == name:
+                return policy if owner in (None, tenant_id) else None
+        return None
+
+    def with_id(self, policy_id: int) -> PublishedPolicy | None:
+        return next((policy for policy in self.policies.values() if policy.policy_id == policy_id), None)
+
     @property
     def default(self) -> PublishedPolicy:
         return self.find(None, "")

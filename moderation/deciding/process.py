@@ -1,5 +1,6 @@
 """What a process that decides keeps: the policies in force, and the thread that writes decisions."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from django.db import DatabaseError
@@ -8,8 +9,11 @@ from inference.errors import Stopping
 from moderation.deciding.policy_table import PolicyTable, read_table
 from moderation.deciding.writer import DecisionWriter
 from registry.kit.loops import Backoff, Loop, ThreadGroup
+from registry.kit.registrations import Registrations
 
 _POLL_S = 1.0
+# What else such a process follows: each brings a table of its own up to date, with one small query if nothing has changed.
+FOLLOWED: Registrations[Callable[[], None]] = Registrations("followed table")
 
 
 class DecidingProcess:
@@ -34,8 +38,10 @@ class DecidingProcess:
         self.writer.stop()
 
     def refresh(self) -> None:
-        """Follow published policies."""
+        """Follow published policies, and what else there is."""
         self.table = read_table(self.table)
+        for follow in FOLLOWED:
+            follow()
 
 
 _process: DecidingProcess | None = None

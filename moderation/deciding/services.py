@@ -64,18 +64,19 @@ async def decide_contents(
     contents: Sequence[Content],
     *,
     by: Principal,
+    policy: PublishedPolicy | None = None,
     within_s: float = DEADLINE_S,
     priority: Priority = Priority.LIVE,
     hold: Callable[[int], None] = lambda nbytes: None,
 ) -> list[Decided]:
-    """Decide about contents by the policies of the caller's tenant. Runs on the event loop.
+    """Decide about contents by the policies of the caller's tenant, or all by this `policy`. Runs on the event loop.
 
     Everything that fails is a reason for review. Raises NoPolicy, TooManyRequests (the caller's own limit) and WritesBehind;
     then nothing is decided. Reviewed and blocked contents are stored when this returns, allowed ones soon after.
     """
     deciding, received_at = process.started(), timezone.now()
     deciding.writer.check_room()
-    policies = [deciding.table.find(by.tenant_id, content.context) for content in contents]
+    policies = [policy or deciding.table.find(by.tenant_id, content.context) for content in contents]
     is_test = is_test_key(by)
     ends_at = time.monotonic() + _ASKING_SHARE * within_s
     asking = Asking(replace(by, models=None), ends_at, priority, hold, waits=priority is Priority.BULK)
@@ -92,14 +93,14 @@ async def decide_contents(
 
 
 async def decide_again(held: Sequence[Decision]) -> list[Decided]:
-    """Decide about contents that were held, by the policies that are in force now. Nothing is stored.
+    """Decide about contents that were held, by their policies' current revisions. Nothing is stored.
 
     The contents must be loaded. What is still held had the same trouble again.
     """
     contents = [stored_content(decision) for decision in held]
     table = process.started().table
     policies = [
-        table.find(decision.tenant_id, content.context)
+        table.with_id(decision.policy_id) or table.find(decision.tenant_id, content.context)
         for decision, content in zip(held, contents, strict=True)
     ]
     asking = Asking(OURSELVES, time.monotonic() + _AGAIN_WITHIN_S, Priority.BULK)

@@ -18,6 +18,7 @@ from inference.serving import runtime
 from inference.serving.calls import DEADLINE_S
 from inference.serving.off_loop import off_loop
 from moderation.deciding.contents import Content, is_list, read_contents
+from moderation.deciding.policy_table import PublishedPolicy
 from moderation.deciding.services import Decided, decide_contents
 from registry.access.key_ring import Principal
 from registry.kit.compute_lock import compute_lock
@@ -64,6 +65,7 @@ class JsonDoor:
         decided = await decide_contents(
             asked.contents,
             by=by,
+            policy=self.choose_policy(asked, by),
             within_s=read_deadline_s(environ) or DEADLINE_S,
             hold=partial(hold_rows, holding),
         )
@@ -71,6 +73,10 @@ class JsonDoor:
 
     def render_problem(self, problem: HttpResponse) -> HttpResponse:
         return problem
+
+    def choose_policy(self, asked: "Asked", by: Principal) -> PublishedPolicy | None:
+        """The policy that decides about all contents of the request; None: each content's own."""
+        return None
 
     @abstractmethod
     def read(self, environ: Environ, body: bytes) -> "Asked":

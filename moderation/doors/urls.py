@@ -1,10 +1,15 @@
 """Addresses of moderation: for Django, and for the event loop."""
 
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from moderation.deciding.api import PreviewsView
 from moderation.doors import api
+from moderation.doors.categories.api import CategoryMappingsView
 from moderation.doors.door import REST, ModerationDoor
+from moderation.doors.openai.door import OPENAI
+from moderation.doors.openai.views import OpenAiMissingView, OpenAiModerationsView
+from moderation.doors.perspective.door import PERSPECTIVE
+from moderation.doors.perspective.views import AnalyzeCommentView, PerspectiveMissingView
 
 urlpatterns = [
     path("api/v1/", include("moderation.policies.urls")),
@@ -18,10 +23,27 @@ urlpatterns = [
         api.DecisionsView.as_view({"get": "retrieve"}),
         name="decision",
     ),
+    path(
+        "api/v1/category-mappings/<str:protocol>",
+        CategoryMappingsView.as_view({"get": "retrieve", "put": "update"}),
+        name="category-mappings",
+    ),
+    path("v1/moderations", OpenAiModerationsView.as_view(), name="openai-moderations"),
+    re_path(r"^v1/", OpenAiMissingView.as_view()),
+    path("v1alpha1/comments:analyze", AnalyzeCommentView.as_view(), name="perspective-analyze"),
+    re_path(r"^v1alpha1/", PerspectiveMissingView.as_view()),
 ]
 
-_DOORS: dict[str, ModerationDoor] = {"/api/v1/moderate": REST, "/moderate": REST}
-_FORMATS: dict[str, ModerationDoor] = {}  # by the beginning of their addresses
+_DOORS: dict[str, ModerationDoor] = {
+    "/api/v1/moderate": REST,
+    "/moderate": REST,
+    "/v1/moderations": OPENAI,
+    "/v1alpha1/comments:analyze": PERSPECTIVE,
+}
+_FORMATS: dict[str, ModerationDoor] = {
+    "/v1/": OPENAI,
+    "/v1alpha1/": PERSPECTIVE,
+}  # by the beginning of their addresses
 
 
 def door_at(path: str) -> ModerationDoor | None:

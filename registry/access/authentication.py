@@ -44,7 +44,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Principal, None] | None:
         plain = request._request
-        text = sent_text(plain.META)
+        text = self.sent_text(plain)
         if text is None:
             return None
         principal, stale_s = admit(text)
@@ -52,6 +52,9 @@ class ApiKeyAuthentication(BaseAuthentication):
         plain.actor = actor_from_key(principal, request_id=request_id)  # type: ignore[attr-defined]
         plain.stale_s = max(stale_s, getattr(plain, "stale_s", 0))  # type: ignore[attr-defined]
         return principal, None
+
+    def sent_text(self, request: HttpRequest) -> str | None:
+        return sent_text(request.META)
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

@@ -32,6 +32,8 @@ WORDS = {
     "version": "1",
     "link": "no-such-link",
     "call": "status",
+    "preview": "1",
+    "protocol": "openai",
 }
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
 

@@ -6,36 +6,21 @@ import pytest
 from django.db import DatabaseError
 
 from inference.engine import errors as engine
-from inference.errors import InvalidOutput, LimitsUnavailable, Loading, Stopping
-from inference.pipelines.errors import BadTaskConfig, UnusableOutput
 from inference.serving import runtime
-from moderation.deciding import detectors
+from moderation.deciding import detectors, writer
 from moderation.matching.errors import PatternTooSlow
 from moderation.matching.patterns import PatternList
 from moderation.matching.pictures import PictureHashes
+from moderation.policies.models import Policy
 from registry.catalogue.models import Model
-from registry.errors import ArtifactMissing
 from registry.traffic import services as traffic
+from tests.support.detector_faults import RAISED, raising
 from tests.support.detectors import SEED_POLICY, publish_content
 from tests.support.factories import an_actor
 from tests.support.picture_models import a_picture, in_base64
 
 CLEAN = {"text": "fine words"}
 PICTURE = {"text": "fine", "image": in_base64(a_picture((0, 0, 0)))}
-RAISED = [
-    engine.Overloaded, engine.DeadlineExceeded, engine.Cancelled, engine.RunFailed, engine.RunTimedOut,
-    engine.SlotLost, engine.EngineStopped, engine.RunStuck, engine.VersionBroken, engine.NotLoaded,
-    engine.StillLoading, engine.LoadFailed, engine.OverBudget, Loading, Stopping, LimitsUnavailable, InvalidOutput,
-    ArtifactMissing, UnusableOutput, BadTaskConfig, DatabaseError, ZeroDivisionError, MemoryError, OSError,
-    AssertionError,
-]  # fmt: skip
-
-
-def _raising(error):
-    async def infer(self, target, request):
-        raise error("It was injected.")
-
-    return infer
 
 
 def _decisions(moderate, body):
@@ -63,7 +48,7 @@ def test_the_same_contents_are_allowed_without_faults(moderate):
 def test_whatever_an_engine_raises_means_review(moderate, monkeypatch):
     assert len(RAISED) == 25
     for error in RAISED:
-        monkeypatch.setattr(type(runtime.started()), "infer", _raising(error))
+        monkeypatch.setattr(type(runtime.started()), "infer", raising(error))
 
         _check_nothing_is_allowed(
             _decisions(moderate, PICTURE), "toxicity", "personal-data", "nsfw", "contraband"
@@ -133,8 +118,6 @@ def test_a_model_that_is_stopped(moderate):
     ],
 )
 def test_a_rule_that_cannot_be_asked(moderate, deciding, rule, source):
-    from moderation.policies.models import Policy
-
     rules = [*SEED_POLICY["rules"], {"name": "odd", "kind": "detector", "code": "odd", "block": 0.5, **rule}]
     publish_content(Policy.objects.get(), {"rules": rules})
     deciding.refresh()
@@ -173,8 +156,6 @@ def test_hashes_that_cannot_be_made(moderate, monkeypatch):
 
 
 def test_a_list_that_takes_too_long(moderate, deciding, monkeypatch):
-    from moderation.policies.models import Policy
-
     rule = {"name": "slow", "kind": "patterns", "patterns": ["x+"], "code": "slow", "effect": "block"}
     publish_content(Policy.objects.get(), {"rules": [*SEED_POLICY["rules"], rule]})
     deciding.refresh()
@@ -190,9 +171,21 @@ def test_a_list_that_takes_too_long(moderate, deciding, monkeypatch):
     assert {problem["code"] for answer in answers for problem in answer["problems"]} == {"list_failed"}
 
 
+def test_no_free_thread_for_lists(moderate, deciding, monkeypatch):
+    rule = {"name": "slow", "kind": "patterns", "patterns": ["x+"], "code": "slow", "effect": "block"}
+    publish_content(Policy.objects.get(), {"rules": [*SEED_POLICY["rules"], rule]})
+    deciding.refresh()
+
+    async def refuse(work):
+        raise engine.Overloaded
+
+    monkeypatch.setattr("moderation.deciding.examination.off_loop", refuse)
+
+    _check_nothing_is_allowed(_decisions(moderate, CLEAN))
+
+
 def test_a_database_that_is_away_while_a_block_is_written(moderate, deciding, monkeypatch):
     """The caller gets an error, not an answer that nobody could look up."""
-    from moderation.deciding import writer
 
     def fail(batch):
         raise DatabaseError("It was injected.")
@@ -204,7 +197,7 @@ def test_a_database_that_is_away_while_a_block_is_written(moderate, deciding, mo
 
 def test_without_the_guard_a_failure_would_allow(moderate, monkeypatch):
     """The control: what these tests find when failures are forgotten."""
-    monkeypatch.setattr(type(runtime.started()), "infer", _raising(engine.Overloaded))
+    monkeypatch.setattr(type(runtime.started()), "infer", raising(engine.Overloaded))
     monkeypatch.setattr("moderation.deciding.verdicts._note_unanswered", lambda *arguments: None)
 
     with pytest.raises(AssertionError):

@@ -1,16 +1,19 @@
 """Contents that a failure held are decided again by themselves."""
 
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from django.utils import timezone
 
 from inference.serving import runtime
-from moderation.deciding import held
+from moderation.deciding import examination, held
 from moderation.deciding.models import Decision, StoredContent, StoredPicture
+from moderation.policies.models import Policy
 from registry.catalogue.models import Model
 from registry.record import leases
 from registry.traffic import services as traffic
+from tests.support.detectors import SEED_POLICY, publish_content
 from tests.support.factories import an_actor
 from tests.support.picture_models import a_picture, in_base64
 
@@ -110,6 +113,19 @@ def test_after_two_days_it_is_a_persons(moderate, outage):
 
     decision = Decision.objects.get()
     assert (decision.ruling, decision.is_held, decision.next_try_at) == ("review", False, None)
+
+
+def test_lists_of_many_contents_are_searched_in_one_thread(moderate, outage, deciding, monkeypatch):
+    rule = {"name": "links", "kind": "patterns", "patterns": ["https?:"], "code": "link", "effect": "review"}
+    publish_content(Policy.objects.get(), {"rules": [*SEED_POLICY["rules"], rule]})
+    deciding.refresh()
+    moderate([{"text": f"fine {number}"} for number in range(50)])
+    outage()
+    threads = Mock(side_effect=examination.off_loop)
+    monkeypatch.setattr(examination, "off_loop", threads)
+
+    assert held.decide_held() == 50
+    assert threads.call_count == 2  # a few contents are tried first
 
 
 def test_an_outage_leaves_no_more_open_cases_than_without_it(moderate, outage):

@@ -1,0 +1,1 @@
+"""The address that OpenAI's clients call to moderate."""

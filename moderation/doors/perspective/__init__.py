@@ -1,0 +1,1 @@
+"""The address that clients of the Perspective API call."""
