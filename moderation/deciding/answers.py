@@ -62,14 +62,14 @@ def answer_for(
     answer: dict[str, Any] = {
         "request_id": decision.request_id,
         "decision": decision.ruling,
-        "safe": _SAFE[Ruling(decision.ruling)],
+        "safe": safe_of(decision),
         "text_score": decision.text_score,
         "image_score": decision.image_score,
         "violations": decision.codes,
         "sensitive_info": _entities(told, explanation),
         "categories": _categories(told),
         "evidence": [_evidence(one, explanation) for one in told],
-        "problems": [_problem(one) for one in explanation.problems],
+        "problems": [problem_of(one) for one in explanation.problems],
         "held": decision.is_held,
         "policy": policy,
         "policy_revision": revision,
@@ -87,6 +87,11 @@ def answer_for(
     if explanation.is_cut:
         answer["more_evidence"] = True
     return answer
+
+
+def safe_of(decision: Decision) -> bool | None:
+    """None while a person decides."""
+    return _SAFE[Ruling(decision.ruling)]
 
 
 def codes_of(verdict: Verdict) -> list[str]:
@@ -140,5 +145,5 @@ def _evidence(one: Evidence, explanation: Explanation) -> dict[str, Any]:
     return told
 
 
-def _problem(one: Problem) -> dict[str, Any]:
+def problem_of(one: Problem) -> dict[str, Any]:
     return {"code": one.code, "detail": one.detail, "source": one.source}

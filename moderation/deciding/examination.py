@@ -41,7 +41,8 @@ async def examine(
     matching = asyncio.ensure_future(_match(examined, rules))
     try:
         await _ask_needed(examined, rules, asking)  # perhaps only which language it is
-        await _ask_needed(examined, rules, asking)
+        if any(policy.language_detector for policy in rules):
+            await _ask_needed(examined, rules, asking)
         await matching
     finally:
         matching.cancel()

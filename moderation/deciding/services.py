@@ -13,7 +13,6 @@ from uuid import UUID
 from django.utils import timezone
 
 from inference.engine.combiner import Priority
-from inference.serving import runtime
 from inference.serving.calls import DEADLINE_S
 from moderation.deciding import process
 from moderation.deciding.answers import Explanation, answer_for, codes_of, encode_evidence
@@ -30,7 +29,7 @@ from moderation.policies.models import MAX_CONTEXT
 from moderation.policies.rules import Ruling
 from moderation.rights import is_test_key
 from registry.access.key_ring import Principal
-from registry.kit.compute_lock import compute_lock
+from registry.kit.inserts import new_row
 from registry.kit.text import storable
 
 TRY_AGAIN_AFTER = timedelta(seconds=10)
@@ -80,7 +79,7 @@ async def decide_contents(
     policies = [policy or deciding.table.find(by.tenant_id, content.context) for content in contents]
     is_test = is_test_key(by)
     ends_at = time.monotonic() + _ASKING_SHARE * within_s
-    asking = Asking(replace(by, models=None), ends_at, priority, hold)
+    asking = Asking(replace(by, models=None), ends_at, priority, hold, waits=priority is Priority.BULK)
     examined = await _examine(contents, policies, asking, is_test=is_test)
     decided = [
         _decided(one, verdict, policy, received_at, by, is_stored=not (is_test or one.content.do_not_store))
@@ -91,12 +90,6 @@ async def decide_contents(
             deciding.writer.count(one.policy.policy_id, one.verdict, received_at)
     await store(deciding.writer, [one for one in decided if one.is_stored])
     return decided
-
-
-def decide_in_thread(contents: Sequence[Content], **options: Any) -> list[Decided]:
-    """Like `decide_contents`, for callers in threads; the work is done on the loop."""
-    with compute_lock.released():
-        return runtime.started().loop.wait_for(decide_contents(contents, **options))
 
 
 async def decide_again(held: Sequence[Decision]) -> list[Decided]:
@@ -173,34 +166,37 @@ def _decided(
 ) -> Decided:
     content, is_held = one.content, verdict.is_held and is_stored
     tenant_id, key_id = (before.tenant_id, before.key_id) if before is not None else (by.tenant_id, by.key_id)
-    decision = Decision(
-        id=_new_id(),
-        policy_id=policy.policy_id,
-        revision_id=policy.revision_id,
-        tenant_id=tenant_id,
-        key_id=key_id,
-        ruling=verdict.ruling.value,
-        shadow_ruling=verdict.shadow_ruling.value,
-        codes=codes_of(verdict),
-        evidence_count=len(verdict.told),
-        evidence=encode_evidence(verdict),
-        findings=one.findings.to_bytes(),
-        text_score=verdict.text_score,
-        image_score=verdict.image_score,
-        content_id=storable(content.content_id, MAX_ID),
-        author_id=storable(content.author_id, MAX_ID),
-        context=storable(content.context, MAX_CONTEXT),
-        language=verdict.language[:8],
-        thread=storable(content.thread, MAX_ID),
-        url=storable(content.url, MAX_URL),
-        digest=content.digest,
-        received_at=received_at,
-        decided_at=timezone.now(),
-        redecides=before,
-        is_held=is_held,
-        tries=before.tries if before is not None else 0,
-        next_try_at=received_at + TRY_AGAIN_AFTER if is_held else None,
-    )
+    values = {
+        "id": _new_id(),
+        "policy_id": policy.policy_id,
+        "revision_id": policy.revision_id,
+        "tenant_id": tenant_id,
+        "key_id": key_id,
+        "ruling": verdict.ruling.value,
+        "shadow_ruling": verdict.shadow_ruling.value,
+        "codes": codes_of(verdict),
+        "evidence_count": len(verdict.told),
+        "evidence": encode_evidence(verdict),
+        "findings": one.findings.to_bytes(),
+        "text_score": verdict.text_score,
+        "image_score": verdict.image_score,
+        "content_id": storable(content.content_id, MAX_ID),
+        "author_id": storable(content.author_id, MAX_ID),
+        "context": storable(content.context, MAX_CONTEXT),
+        "language": verdict.language[:8],
+        "thread": storable(content.thread, MAX_ID),
+        "url": storable(content.url, MAX_URL),
+        "digest": content.digest,
+        "received_at": received_at,
+        "decided_at": timezone.now(),
+        "redecides_id": before.pk if before is not None else None,
+        "is_held": is_held,
+        "tries": before.tries if before is not None else 0,
+        "next_try_at": received_at + TRY_AGAIN_AFTER if is_held else None,
+    }
+    decision = new_row(Decision, values)
+    if before is not None:
+        decision.redecides = before
     return Decided(content, policy, one.findings, verdict, decision, is_stored)
 
 
@@ -218,8 +214,13 @@ def _rows(one: Decided) -> DecisionRows:
     ]
     return DecisionRows(
         decision=decision,
-        content=StoredContent(
-            decision=decision, text=storable(content.text, MAX_TEXT), title=storable(content.title, MAX_TITLE)
+        content=new_row(
+            StoredContent,
+            {
+                "decision_id": decision.pk,
+                "text": storable(content.text, MAX_TEXT),
+                "title": storable(content.title, MAX_TITLE),
+            },
         ),
         pictures=pictures,
         nbytes=content.nbytes + len(decision.findings) + len(decision.evidence) + 1_000,

@@ -18,6 +18,7 @@ from moderation.deciding.verdicts import Verdict
 from moderation.errors import WritesBehind
 from moderation.policies.models import RuleDay
 from moderation.policies.rules import Effect, Ruling
+from registry.kit.inserts import insert_rows
 from registry.kit.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.moderation")
@@ -174,8 +175,8 @@ def _write(batch: Sequence[DecisionRows]) -> set[UUID]:
     """Write all of them in one transaction; return the ids of those that were written."""
     with transaction.atomic():
         kept = [rows for rows in batch if rows.overtakes is None or _overtake(rows.overtakes)]
-        Decision.objects.bulk_create(rows.decision for rows in kept)
-        StoredContent.objects.bulk_create(rows.content for rows in kept)
+        insert_rows([rows.decision for rows in kept])
+        insert_rows([rows.content for rows in kept])
         StoredPicture.objects.bulk_create(_pictures_of(kept))
     return {rows.decision.pk for rows in kept}
 
