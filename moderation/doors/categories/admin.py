@@ -55,9 +55,17 @@ class MappingForm(forms.Form):
     category = forms.ChoiceField(required=False, widget=forms.Select(attrs=_SELECT))
 
     def __init__(
-        self, protocol: ForeignProtocol, known: Mapping[str, list[str]], data: QueryDict | None = None
+        self,
+        protocol: ForeignProtocol,
+        known: Mapping[str, list[str]],
+        data: QueryDict | None = None,
+        *,
+        chosen: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(data, auto_id=f"rh-{protocol}-%s")
+        """`chosen`: the detector and label that the person wants to map."""
+        initial = {"category": CATEGORIES[protocol][0], **(chosen or {})}
+        super().__init__(data, auto_id=f"rh-{protocol}-%s", initial=initial)
+        self.is_open = data is not None or chosen is not None
         self.detectors = sorted(known)
         self.labels = sorted({label for labels in known.values() for label in labels})
         category = self.fields["category"]
@@ -112,7 +120,7 @@ class CategoryMappingsPage(ReadOnlyPage, ModelAdmin[CategoryMapping]):
         except RoundhouseError as error:
             form.add_error(None, str(error))
             return self._page(request, {known: form})
-        messages.success(request, f"{known.service}: {added}.")
+        messages.success(request, f"Mapped for {known.service}: {added}.")
         return redirect("admin:moderation_categorymapping_changelist")
 
     def remove_mapping(self, request: HttpRequest, protocol: str) -> HttpResponse:
@@ -122,7 +130,7 @@ class CategoryMappingsPage(ReadOnlyPage, ModelAdmin[CategoryMapping]):
         mapping = LabelMapping(**form.cleaned_data)
         try:
             remove_category_mapping(protocol=known, mapping=mapping, by=actor(request))
-            messages.success(request, f"{known.service}: removed {mapping}.")
+            messages.success(request, f"Removed for {known.service}: {mapping}.")
         except RoundhouseError as error:
             messages.error(request, str(error))
         return redirect("admin:moderation_categorymapping_changelist")
@@ -150,7 +158,7 @@ class CategoryMappingsPage(ReadOnlyPage, ModelAdmin[CategoryMapping]):
             ProtocolSection(
                 protocol,
                 _labels(protocol, known, mappings_of(protocol)),
-                shown_forms.get(protocol) or MappingForm(protocol, known) if may_edit else None,
+                shown_forms.get(protocol) or _new_form(request, protocol, known) if may_edit else None,
             )
             for protocol in ForeignProtocol
         ]
@@ -161,6 +169,13 @@ class CategoryMappingsPage(ReadOnlyPage, ModelAdmin[CategoryMapping]):
             "sections": sections,
         }
         return TemplateResponse(request, "admin/moderation/category_mappings.html", context)
+
+
+def _new_form(request: HttpRequest, protocol: ForeignProtocol, known: Mapping[str, list[str]]) -> MappingForm:
+    """An empty form, or one for the label whose link was followed."""
+    is_chosen = request.GET.get("protocol") == protocol
+    chosen = {name: request.GET.get(name, "") for name in ("detector", "label")} if is_chosen else None
+    return MappingForm(protocol, known, chosen=chosen)
 
 
 def _labels(

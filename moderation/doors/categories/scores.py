@@ -10,7 +10,7 @@ from moderation.deciding.services import Decided
 from moderation.doors.categories import table
 from moderation.doors.categories.labels import labels_in_memory
 from moderation.doors.categories.protocols import CATEGORIES, category_named
-from moderation.policies.rules import DetectorRule, Effect, ListRule, PolicyRules, RuleState
+from moderation.policies.rules import DetectorRule, Effect, HashRule, ListRule, PolicyRules, RuleState
 
 
 class FoundPlace(NamedTuple):
@@ -144,16 +144,21 @@ def _add_looked_at(scores: Mapping[str, CategoryScore], feeding: Feeding, decide
         if category_of_list is not None and rule.digest in decided.findings.matches:
             parts = {str(part) for part in rule.reads} & kinds
             scores[category_of_list].kinds.update(dict.fromkeys(map(_input_type, parts)))
+            _add_matches(scores[category_of_list], rule, decided)
+
+
+def _add_matches(score: CategoryScore, rule: ListRule, decided: Decided) -> None:
+    """Not from the evidence, which is cut where there is much of it."""
+    for part, start, end, _ in decided.findings.matches[rule.digest]:
+        if kind_of_part(part) in rule.reads:
+            score.add(part, None if isinstance(rule, HashRule) else (start, end), 1.0)
 
 
 def _add_evidence(scores: Mapping[str, CategoryScore], feeding: Feeding, decided: Decided) -> None:
     for one in decided.verdict.told:
-        by_code = feeding.category_of_code(one.code)
-        if by_code is not None and not one.detector:  # what detectors found is there already
-            place = None if one.distance is not None else one.place
-            scores[by_code].add(one.part, place, one.score)
         if one.effect is Effect.NOTE:
             continue
+        by_code = feeding.category_of_code(one.code)
         by_label = feeding.categories_of_label(one.detector, one.label) if one.detector else ()
         for category in {*by_label, *([by_code] if by_code else [])}:
             scores[category].is_violated = True

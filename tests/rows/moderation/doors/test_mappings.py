@@ -206,7 +206,7 @@ def test_the_page_offers_the_labels_of_the_policies_detectors(page):
     for label in ("toxic", "nsfw", "PER", "ID", "weapon", "drugs"):
         assert f'<td data-label="Label">{label}</td>' in text
     assert "B-PER" not in text
-    assert "sexual<small>by its name</small>" in text
+    assert "sexual<small>usual</small>" in text
     assert '<option value="personal-data">' in text
 
 
@@ -219,6 +219,17 @@ def test_the_page_maps_and_removes(page):
     page.post(f"{PAGE}openai/remove/", fields)
 
     assert mappings_of(OPENAI) == []
+
+
+def test_the_link_of_a_label_opens_the_form_for_it(page):
+    text = page.get(PAGE).content.decode()
+    assert "?protocol=openai&amp;detector=toxicity&amp;label=toxic#rh-openai-category" in text
+    assert "<details open" not in text.replace(' class="rh-more"', "")
+
+    text = page.get(f"{PAGE}?protocol=openai&detector=toxicity&label=toxic").content.decode()
+
+    assert text.replace(' class="rh-more"', "").count("<details open") == 1
+    assert 'value="toxic"' in text
 
 
 def test_the_page_shows_what_is_wrong(page):

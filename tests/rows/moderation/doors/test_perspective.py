@@ -264,3 +264,16 @@ def test_other_errors_have_the_same_body(post, client):
     assert client.get("/v1alpha1/").json()["error"]["status"] == "NOT_FOUND"
     long = {**RECORDED, "comment": {"text": "a" * 300_000}}
     assert post(PATH, long, status=400)["error"]["status"] == "INVALID_ARGUMENT"
+
+
+def test_a_score_of_a_list_does_not_depend_on_how_much_evidence_is_told(analyze, deciding):
+    """Evidence is cut, the gravest first; a list that only reviews comes last."""
+    many = {"name": "many", "kind": "patterns", "code": "many", "patterns": ["x"], "effect": "block"}
+    blocks = [{**many, "name": f"many-{number}", "patterns": ["x", str(number)]} for number in range(8)]
+    words = {"name": "w", "kind": "words", "code": "profanity", "entries": ["darn"], "effect": "review"}
+    _policy(deciding, *blocks, words)
+
+    answer = analyze("darn " + "x " * 30, "PROFANITY")
+
+    assert _summary(answer, "PROFANITY") == 1.0
+    assert answer["roundhouse"]["violations"] == ["many"]
