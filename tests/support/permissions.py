@@ -32,7 +32,6 @@ WORDS = {
     "version": "1",
     "link": "no-such-link",
     "call": "status",
-    "preview": "1",
     "protocol": "openai",
 }
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
@@ -156,13 +155,15 @@ class World:
         self.sessions = {role: session_of(person) for role, person in self.people.items()}
 
     def _moderate(self) -> None:
-        """A policy with a preview and a revision that waits, and a decision."""
+        """A policy for a context of our own, with a preview and a revision that waits, and a decision."""
         from moderation.deciding.models import PolicyPreview
         from moderation.policies import services
+        from moderation.policies.models import Policy
         from tests.support.decision_rows import OTHER, a_decision, a_list_policy
         from tests.support.factories import an_actor
 
-        policy = a_list_policy(name=WORDS["name"])
+        name = WORDS["name"] if not Policy.objects.exists() else "another"  # policies belong to no Model
+        policy = a_list_policy(name=name, context=name)
         services.save_draft(policy=policy, content={"rules": [OTHER]}, expected=None, by=an_actor())
         services.request_publication(policy=policy, reason="because", by=an_actor())
         self.preview = PolicyPreview.objects.create(policy=policy, content={"rules": [OTHER]}, draft_edits=1)

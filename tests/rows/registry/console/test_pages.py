@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 LISTS = ["model", "version", "alias", "servingsettings", "artifact", "split", "hold"]
 FULL = {"user", "group", "auditrecord", "event"}  # whoever looks has made some
-OWN = {"enginereport"}  # no list, but a page that shows them all
+OWN = {"enginereport", "categorymapping"}  # no list, but a page that shows them all
 EMPTY = [page for page in admin.site._registry.values() if page.opts.model_name not in FULL | OWN]
 EVIL = "<script>alert(1)</script>"
 
