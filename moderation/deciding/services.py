@@ -20,10 +20,10 @@ from moderation.deciding.contents import MAX_ID, MAX_TEXT, MAX_TITLE, MAX_URL, C
 from moderation.deciding.detectors import OURSELVES, Asking
 from moderation.deciding.examination import Examined, examine
 from moderation.deciding.findings import Findings
-from moderation.deciding.fixed_texts import fixed_verdict
+from moderation.deciding.fixed_texts import fixed_judgement
+from moderation.deciding.judgements import Judgement, decide
 from moderation.deciding.models import Decision, StoredContent, StoredPicture
 from moderation.deciding.policy_table import PublishedPolicy
-from moderation.deciding.verdicts import Verdict, decide
 from moderation.deciding.writer import DecisionRows, DecisionWriter
 from moderation.policies.models import MAX_CONTEXT
 from moderation.policies.rules import Ruling
@@ -44,7 +44,7 @@ class Decided:
     content: Content
     policy: PublishedPolicy
     findings: Findings
-    verdict: Verdict
+    judgement: Judgement
     decision: Decision
     is_stored: bool
 
@@ -54,7 +54,9 @@ class Decided:
             self.decision,
             policy=self.policy.name,
             revision=self.policy.number,
-            explanation=Explanation(self.verdict.evidence, self.verdict.problems, self.verdict.is_cut, texts),
+            explanation=Explanation(
+                self.judgement.evidence, self.judgement.problems, self.judgement.is_cut, texts
+            ),
             findings=self.findings,
             is_stored=self.is_stored,
         )
@@ -82,12 +84,12 @@ async def decide_contents(
     asking = Asking(replace(by, models=None), ends_at, priority, hold, waits=priority is Priority.BULK)
     examined = await _examine(contents, policies, asking, is_test=is_test)
     decided = [
-        _decided(one, verdict, policy, received_at, by, is_stored=not (is_test or one.content.do_not_store))
-        for (one, verdict), policy in zip(examined, policies, strict=True)
+        _decided(one, judgement, policy, received_at, by, is_stored=not (is_test or one.content.do_not_store))
+        for (one, judgement), policy in zip(examined, policies, strict=True)
     ]
     if not is_test:
         for one in decided:
-            deciding.writer.count(one.policy.policy_id, one.verdict, received_at)
+            deciding.writer.count(one.policy.policy_id, one.judgement, received_at)
     await store(deciding.writer, [one for one in decided if one.is_stored])
     return decided
 
@@ -106,8 +108,8 @@ async def decide_again(held: Sequence[Decision]) -> list[Decided]:
     asking = Asking(OURSELVES, time.monotonic() + _AGAIN_WITHIN_S, Priority.BULK)
     examined = await _examine(contents, policies, asking, is_test=False)
     return [
-        _decided(one, verdict, policy, before.received_at, OURSELVES, is_stored=True, before=before)
-        for (one, verdict), policy, before in zip(examined, policies, held, strict=True)
+        _decided(one, judgement, policy, before.received_at, OURSELVES, is_stored=True, before=before)
+        for (one, judgement), policy, before in zip(examined, policies, held, strict=True)
     ]
 
 
@@ -116,7 +118,7 @@ async def store(writer: DecisionWriter, decided: Sequence[Decided]) -> list[bool
     waited: list[Future[bool]] = []
     for one in decided:
         written = writer.add(_rows(one))
-        if one.verdict.ruling is not Ruling.ALLOW or one.decision.redecides_id is not None:
+        if one.judgement.ruling is not Ruling.ALLOW or one.decision.redecides_id is not None:
             waited.append(written)
     return [await asyncio.wrap_future(written) for written in waited]
 
@@ -139,9 +141,9 @@ def stored_content(decision: Decision) -> Content:
 
 async def _examine(
     contents: Sequence[Content], policies: Sequence[PublishedPolicy], asking: Asking, *, is_test: bool
-) -> list[tuple[Examined, Verdict]]:
-    """Each content with its verdict; the fixed texts of tests are not examined."""
-    fixed = {place: fixed_verdict(content) for place, content in enumerate(contents) if is_test}
+) -> list[tuple[Examined, Judgement]]:
+    """Each content with its judgement; the fixed texts of tests are not examined."""
+    fixed = {place: fixed_judgement(content) for place, content in enumerate(contents) if is_test}
     places = [place for place in range(len(contents)) if fixed.get(place) is None]
     found = await examine(
         [contents[place] for place in places], [policies[place].rules for place in places], asking
@@ -156,7 +158,7 @@ async def _examine(
 
 def _decided(
     one: Examined,
-    verdict: Verdict,
+    judgement: Judgement,
     policy: PublishedPolicy,
     received_at: datetime,
     by: Principal,
@@ -164,7 +166,7 @@ def _decided(
     is_stored: bool,
     before: Decision | None = None,
 ) -> Decided:
-    content, is_held = one.content, verdict.is_held and is_stored
+    content, is_held = one.content, judgement.is_held and is_stored
     tenant_id, key_id = (before.tenant_id, before.key_id) if before is not None else (by.tenant_id, by.key_id)
     values = {
         "id": _new_id(),
@@ -172,18 +174,18 @@ def _decided(
         "revision_id": policy.revision_id,
         "tenant_id": tenant_id,
         "key_id": key_id,
-        "ruling": verdict.ruling.value,
-        "shadow_ruling": verdict.shadow_ruling.value,
-        "codes": codes_of(verdict),
-        "evidence_count": len(verdict.told),
-        "evidence": encode_evidence(verdict),
+        "ruling": judgement.ruling.value,
+        "shadow_ruling": judgement.shadow_ruling.value,
+        "codes": codes_of(judgement),
+        "evidence_count": len(judgement.told),
+        "evidence": encode_evidence(judgement),
         "findings": one.findings.to_bytes(),
-        "text_score": verdict.text_score,
-        "image_score": verdict.image_score,
+        "text_score": judgement.text_score,
+        "image_score": judgement.image_score,
         "content_id": storable(content.content_id, MAX_ID),
         "author_id": storable(content.author_id, MAX_ID),
         "context": storable(content.context, MAX_CONTEXT),
-        "language": verdict.language[:8],
+        "language": judgement.language[:8],
         "thread": storable(content.thread, MAX_ID),
         "url": storable(content.url, MAX_URL),
         "digest": content.digest,
@@ -197,12 +199,12 @@ def _decided(
     decision = new_row(Decision, values)
     if before is not None:
         decision.redecides = before
-    return Decided(content, policy, one.findings, verdict, decision, is_stored)
+    return Decided(content, policy, one.findings, judgement, decision, is_stored)
 
 
 def _rows(one: Decided) -> DecisionRows:
     content, decision = one.content, one.decision
-    keeps_files = one.verdict.ruling is not Ruling.ALLOW
+    keeps_files = one.judgement.ruling is not Ruling.ALLOW
     pictures = [
         StoredPicture(
             decision=decision,

@@ -178,7 +178,7 @@ def _outputs(decided: Sequence[Decided]) -> Outputs:
 
 def _result(one: Decided) -> tuple[str, ...]:
     decision = one.decision
-    problems = [problem_of(problem) for problem in one.verdict.problems]
+    problems = [problem_of(problem) for problem in one.judgement.problems]
     return (
         decision.request_id,
         decision.ruling,
