@@ -1,6 +1,6 @@
 """100,000 short texts as a job of moderation: `python -m bench.moderation_jobs [--rows 100000] [--database postgresql://…]`.
 
-Compared with what the same two Models do with the same texts in batches, with nothing around them. Rows go to SQLite, or to a
+Compared with what the same three Models do with the same texts in batches, with nothing around them. Rows go to SQLite, or to a
 new database of the server that `--database` names. Exits with 1 if the mark is missed. Set ROUNDHOUSE_JOB_NICENESS=0 on a
 machine that does other work, too.
 """
@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "platform")]
 
 from bench.engine_bench import mark, missed  # noqa: E402
 
-DETECTORS = ("abuse", "names")
+DETECTORS = ("abuse", "names", "tone")
 BATCH = 256
 POLICY = {
     "rules": [
@@ -32,6 +32,7 @@ POLICY = {
          "review": 0.5, "block": 0.7},
         {"name": "names", "kind": "detector", "detector": "names", "labels": ["PER", "ID"], "code": "sensitive_info",
          "note": 0.5},
+        {"name": "tone", "kind": "detector", "detector": "tone", "labels": ["negative"], "code": "rude", "note": 0.9},
         {"name": "spam", "kind": "words", "entries": ["free casino", "cheap followers"], "code": "spam",
          "effect": "review"},
     ]
@@ -56,7 +57,7 @@ def texts(count: int) -> Iterator[str]:
 
 @contextmanager
 def installed(database: str | None) -> Iterator[None]:
-    """A Roundhouse in this process, with the two Models, a policy and the parts of a worker."""
+    """A Roundhouse in this process, with the three Models, a policy and the parts of a worker."""
     with ExitStack() as stack:
         environ = {
             "ROUNDHOUSE_DATA": stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-moderation-"))
@@ -170,7 +171,7 @@ def job(rows: int, repeats: int) -> None:
 
     threads = settings.JOB_THREADS
     print(
-        f"job: {rows:,} short texts, {' and '.join(DETECTORS)}, {threads} threads, {connection.vendor}",
+        f"job: {rows:,} short texts, {', '.join(DETECTORS)}, {threads} threads, {connection.vendor}",
         flush=True,
     )
     comments = list(texts(rows))
