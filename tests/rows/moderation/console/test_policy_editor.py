@@ -6,8 +6,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 
+from moderation.deciding.findings import Findings
+from moderation.deciding.models import PolicyPreview
+from moderation.deciding.previews import run_preview
 from moderation.policies import services
 from moderation.policies.models import Policy
+from moderation.policies.rules import read_rules
 from moderation.rights import ModerationRole
 from registry.access.policies import Role
 from tests.support.browser import chromium, open_page
@@ -187,6 +191,29 @@ class TestRefusals:
         page.locator("[data-refused]", has_text="tester saved this draft in the meantime").wait_for()
         assert page.locator("textarea[data-value]").input_value() == "mine"
         assert Policy.objects.get().draft == {"rules": [OTHER]}
+
+
+def test_a_preview_appears_beside_the_editor(edit):
+    """It saves first, waits for a worker, and follows it."""
+    policy = a_list_policy()
+    (rule,) = read_rules(policy.current.content).list_rules
+    a_decision(policy, text="call 123456789", findings=Findings(["text"], matches={rule.digest: []}))
+    page = edit(policy)
+
+    page.get_by_role("button", name="Add patterns").click()
+    rule = page.locator(".rh-rule").nth(1)
+    rule.get_by_label("Name", exact=True).fill("numbers")
+    rule.get_by_label("Violation").fill("numbers")
+    rule.locator("textarea").fill(r"\d{9}")
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_text("Waiting for a worker").wait_for()
+    run_preview(PolicyPreview.objects.get().pk)
+    page.locator(".rh-preview-sentence").wait_for()
+
+    assert "allow → review" in page.inner_text("#rh-preview")
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="allow to review, sample 1").click()
+    assert "With the previewed draft: review" in opened.value.content()
 
 
 def test_rules_are_pasted_as_json(edit):
