@@ -243,9 +243,10 @@ def test_the_editor_is_accessible(edit, size, tmp_path):
 
 
 class TestPicturesOfDecisions:
-    def test_they_are_blurred_until_somebody_looks(self, visit):
+    @pytest.mark.parametrize("size", [(400, 200), (48, 24)], ids=["large", "small"])
+    def test_they_are_blurred_until_somebody_looks(self, visit, size):
         decision = a_decision(
-            a_list_policy(), "block", evidence=(a_box(10, 5, 30, 15),), pictures=(a_png(400, 200),)
+            a_list_policy(), "block", evidence=(a_box(10, 5, 30, 15),), pictures=(a_png(*size),)
         )
         address = reverse("admin:moderation_decision_change", args=[decision.pk])
         page = visit(address)
@@ -254,7 +255,9 @@ class TestPicturesOfDecisions:
         assert page.locator("[data-box]").is_hidden()
         page.get_by_role("button", name="Show picture").click()
         ((left, top, width, height),) = page.evaluate(BOXES)
-        assert (left, top, width, height) == pytest.approx((10 / 400, 5 / 200, 20 / 400, 10 / 200), abs=0.005)
+        assert (left, top, width, height) == pytest.approx(
+            (10 / size[0], 5 / size[1], 20 / size[0], 10 / size[1]), abs=0.005
+        )
 
         page.get_by_label("Blur pictures").uncheck()
         page.reload()
