@@ -72,6 +72,7 @@ bench-tasks: $(BIN)/.installed-dev
 	-$(BIN)/python -m bench.rankings_bench
 	-$(BIN)/python -m bench.matching_bench
 	-$(BIN)/python -m bench.moderation_bench
+	-$(BIN)/python -m bench.moderation_jobs
 
 bench-jobs: $(BIN)/.installed-dev
 	$(BIN)/python -m bench.jobs

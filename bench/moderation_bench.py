@@ -191,9 +191,9 @@ def _store_decisions():
 
     from moderation.deciding.answers import codes_of, encode_evidence
     from moderation.deciding.findings import DetectorAnswer, Findings
+    from moderation.deciding.judgements import decide as judge
     from moderation.deciding.models import Decision, StoredContent
     from moderation.deciding.services import _new_id
-    from moderation.deciding.verdicts import decide as verdict_of
     from moderation.policies.models import Policy, PolicyRevision
     from moderation.policies.rules import read_rules
 
@@ -224,11 +224,11 @@ def _store_decisions():
                     [("text", "good", 1 - score, None), ("text", "bad", score, None)],
                     "A",
                 )
-            verdict, at = verdict_of(rules, found), timezone.now()
+            judgement, at = judge(rules, found), timezone.now()
             decision = Decision(
-                id=_new_id(), policy=policy, revision=policy.current, ruling=verdict.ruling.value,
-                shadow_ruling=verdict.shadow_ruling.value, codes=codes_of(verdict), evidence_count=len(verdict.told),
-                evidence=encode_evidence(verdict), findings=found.to_bytes(), language=verdict.language, digest=b"",
+                id=_new_id(), policy=policy, revision=policy.current, ruling=judgement.ruling.value,
+                shadow_ruling=judgement.shadow_ruling.value, codes=codes_of(judgement), evidence_count=len(judgement.told),
+                evidence=encode_evidence(judgement), findings=found.to_bytes(), language=judgement.language, digest=b"",
                 received_at=at, decided_at=at,
             )  # fmt: skip
             decisions.append(decision)

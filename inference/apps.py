@@ -12,6 +12,9 @@ class InferenceConfig(AppConfig):
         import inference.doors.celery.tasks
         import inference.jobs.tasks
         import inference.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
+        from inference.jobs.kinds import JOB_KINDS
+        from inference.jobs.models import PREDICTION
+        from inference.jobs.predictions import Predictions
         from inference.jobs.selectors import open_jobs_use
         from inference.measure.panels import requests_refused_by_stop
         from inference.rights import INFERENCE_GRANTS
@@ -32,6 +35,7 @@ class InferenceConfig(AppConfig):
         GRANTS.add("inference", INFERENCE_GRANTS, order=50)
         post_migrate.connect(sync_roles, sender=self)  # runs after our pages' permissions exist
         USES.add("jobs", open_jobs_use)
+        JOB_KINDS.add(PREDICTION, Predictions(), order=0)
         READINESS.add("engines", ReadinessCheck(engines_are_warm, warm_everywhere))
         GATES.add(MEMORY_GATE, memory_gates)
         STOP_PREVIEWS.add("traffic", requests_refused_by_stop)

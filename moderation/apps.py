@@ -10,7 +10,9 @@ class ModerationConfig(AppConfig):
         from django.db.models.signals import post_migrate
 
         import moderation.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
+        from inference.jobs.kinds import JOB_KINDS
         from moderation.deciding.trials import GATE, decision_gates
+        from moderation.doors.jobs import MODERATION, ModerationJobs
         from moderation.policies.sentences import POLICY_SENTENCES
         from moderation.rights import MODERATION_GRANTS
         from registry.access.policies import GRANTS
@@ -20,6 +22,7 @@ class ModerationConfig(AppConfig):
         from registry.traffic.gates import GATES
 
         GATES.add(GATE, decision_gates)
+        JOB_KINDS.add(MODERATION, ModerationJobs())
         GRANTS.add("moderation", MODERATION_GRANTS, order=200)
         post_migrate.connect(sync_roles, sender=self)  # runs after our pages' permissions exist
         for action, sentence in POLICY_SENTENCES.items():

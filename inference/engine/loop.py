@@ -86,12 +86,15 @@ class EngineLoop:
         """Run a coroutine on the loop and block until it is done. For occasional use, or before this thread runs the loop."""
         if threading.get_ident() == self._thread_id and not self.asyncio.is_running():
             return self.asyncio.run_until_complete(work)
+        return self.begin(work).result()
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Have the loop run a coroutine, while the calling thread does something else."""
         try:
-            done = asyncio.run_coroutine_threadsafe(work, self.asyncio)
+            return asyncio.run_coroutine_threadsafe(work, self.asyncio)
         except RuntimeError:
             work.close()
             raise EngineStopped from None
-        return done.result()
 
     def close(self) -> None:
         """Accept no more calls; those posted before are still made. Ends a loop that `in_thread` started."""

@@ -16,11 +16,13 @@ from django.utils.html import format_html
 from inference.errors import UnknownModel
 from inference.jobs import services
 from inference.jobs.forms import PREVIEW_BYTES, NewJobForm, PreviewForm, StoreForm
+from inference.jobs.kinds import JOB_KINDS, rights_to_submit, subject_of
 from inference.jobs.models import Job, Store
 from inference.jobs.policies import may_change
 from inference.jobs.presentation import (
     describe_cancel,
     describe_contract,
+    describe_options,
     describe_retry,
     first_results,
     part_groups,
@@ -36,11 +38,25 @@ from registry.kit.admin.columns import moment_column
 from registry.kit.admin.forms import redirect_from_form
 from registry.kit.admin.history import HistoryPage
 from registry.kit.admin.pages import OwnPage, exact_filter
-from registry.kit.admin.theme import ModelAdmin, actor, display
+from registry.kit.admin.theme import DropdownFilter, ModelAdmin, actor, display
 from registry.kit.admin.verbs import ReasonForm, answer_verb
 
 _MAX_WATCHED = 200
 _MAX_MODEL_CHOICES = 500
+
+
+class KindFilter(DropdownFilter):
+    """Appears if there is a choice."""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        kinds = [(name, kind.title) for name, kind in JOB_KINDS.items()]
+        return kinds if len(kinds) > 1 else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +94,25 @@ class JobPage(OwnPage, ModelAdmin[Job]):
         " it to POST /api/v1/jobs."
     )
     own_template = "admin/inference/job.html"
-    list_display = ["name", "version", "state", "progress", "made_by", moment_column("created_at", "created")]
+    list_display = ["name", "subject", "state", "progress", "made_by", moment_column("created_at", "created")]
     list_display_links = ["name"]
-    list_filter = ["status", exact_filter("model__slug", "Model"), exact_filter("made_by", "created by")]
+    list_filter = [
+        "status",
+        KindFilter,
+        exact_filter("model__slug", "Model"),
+        exact_filter("made_by", "created by"),
+    ]
     list_filter_submit = True
     list_before_template = "admin/inference/job_list_head.html"
-    search_fields = ["id", "model__slug", "made_by"]
-    search_help_text = "ID or start of an ID, Model, or creator."
+    search_fields = ["id", "kind", "model__slug", "made_by"]
+    search_help_text = "ID or start of an ID, kind, Model, or creator."
     ordering = ["-created_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         return jobs_in_reach(actor(request))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return Right.PREDICT in actor(request).rights
+        return not actor(request).rights.isdisjoint(rights_to_submit())
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -113,6 +134,10 @@ class JobPage(OwnPage, ModelAdmin[Job]):
     @display(description="job", ordering="created_at")
     def name(self, job: Job) -> str:
         return str(job.pk)[:8]
+
+    @display(description="version", ordering="version")
+    def subject(self, job: Job) -> str:
+        return subject_of(job)
 
     @display(description="state", ordering="status")
     def state(self, job: Job) -> str:
@@ -145,6 +170,8 @@ class JobPage(OwnPage, ModelAdmin[Job]):
         return {
             "title": f"Job {str(job.pk)[:8]}",
             "job": job,
+            "subject": subject_of(job),
+            "options": describe_options(job),
             "shown": summarize_job(job),
             "groups": part_groups(job),
             "sources": describe_contract(job),
@@ -178,7 +205,7 @@ class JobPage(OwnPage, ModelAdmin[Job]):
             site=self.admin_site,
             opts=self.opts,
             name=action.title,
-            of=f"job {str(job.pk)[:8]} of {job.version}",
+            of=f"job {str(job.pk)[:8]} of {subject_of(job)}",
             warning=action.describe(job),
             form=form,
             run=lambda: action.run(job, form.cleaned_data["reason"], by),
@@ -201,12 +228,15 @@ class JobPage(OwnPage, ModelAdmin[Job]):
             raise PermissionDenied
         by = actor(request)
         form = NewJobForm(
-            request.POST or None, request.FILES or None, initial={"model": request.GET.get("model", "")}
+            request.POST or None,
+            request.FILES or None,
+            by=by,
+            initial={"model": request.GET.get("model", "")},
         )
         if request.method == "POST" and form.is_valid():
             try:
                 job = form.save(by)
-                messages.success(request, f"Job {str(job.pk)[:8]} started with {job.version}.")
+                messages.success(request, f"Job {str(job.pk)[:8]} started: {subject_of(job)}.")
                 return redirect_from_form(request, reverse("admin:inference_job_change", args=[job.pk]))
             except RoundhouseError as error:
                 form.add_error("model" if isinstance(error, UnknownModel) else None, str(error))
@@ -229,7 +259,8 @@ class JobPage(OwnPage, ModelAdmin[Job]):
             return HttpResponseNotAllowed(["POST"])
         if not self.has_add_permission(request):
             raise PermissionDenied
-        shown = preview_job(PreviewForm(request.POST, request.FILES), actor(request))
+        by = actor(request)
+        shown = preview_job(PreviewForm(request.POST, request.FILES, by=by), by)
         response = TemplateResponse(request, "admin/inference/job_preview.html", {"shown": shown})
         response["Cache-Control"] = "no-store"
         return response

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from inference.jobs import selectors, services, submissions
+from inference.jobs.kinds import rights_to_submit
 from inference.jobs.models import Format, Job, Store
 from inference.jobs.policies import stores_for
 from inference.jobs.serializers import (
@@ -33,12 +34,11 @@ from registry.access.policies import Right
 from registry.catalogue.downloads import parse_range
 from registry.errors import NotFound
 from registry.kit.api import RegistryViewSet, idempotent
+from registry.kit.api.requests import NeededRights
 from registry.kit.api.views import IDEMPOTENCY_KEY
 
 COMPLETE_HEADER = "X-Job-Complete"
 _BYTES = "application/octet-stream"
-_READ = (Right.READ, Right.PREDICT)
-_CHANGE = (Right.PREDICT, Right.MANAGE_JOBS)
 _MAX_POLL_S = 30
 _RANGE = OpenApiParameter(
     "Range",
@@ -66,6 +66,14 @@ _EXAMPLES = [
 ]  # fmt: skip
 
 
+def _to_read() -> tuple[str, ...]:
+    return (Right.READ, *rights_to_submit())
+
+
+def _to_change() -> tuple[str, ...]:
+    return (Right.MANAGE_JOBS, *rights_to_submit())
+
+
 def _files(*formats: Format) -> dict[tuple[int, str], OpenApiTypes]:
     """Responses that are files; plain bytes first, the only type that client generators understand."""
     kinds = [_BYTES, *(MEDIA_TYPE_OF[kind].partition(";")[0] for kind in formats)]
@@ -73,6 +81,7 @@ def _files(*formats: Format) -> dict[tuple[int, str], OpenApiTypes]:
 
 
 class JobFilters(filters.FilterSet):  # type: ignore[misc]  # the package has no type hints
+    kind = filters.CharFilter()
     model = filters.CharFilter(field_name="model__slug")
     version = filters.NumberFilter(field_name="version__number")
     status = filters.ChoiceFilter(choices=Status.choices)
@@ -108,7 +117,7 @@ def _body_digest(view: "JobsView") -> str:
 @extend_schema_view(list=extend_schema(summary="List jobs, newest first", operation_id="list_jobs"))
 @extend_schema(tags=["jobs"])
 class JobsView(RegistryViewSet[Job]):
-    rights: ClassVar[Mapping[str, str | tuple[str, ...]]] = {"list": _READ, "create": Right.PREDICT}
+    rights: ClassVar[Mapping[str, NeededRights]] = {"list": _to_read, "create": rights_to_submit}
     queryset = Job.objects.none()
     serializer_class = JobSerializer
     filterset_class = JobFilters
@@ -125,7 +134,7 @@ class JobsView(RegistryViewSet[Job]):
         "at most 64 MiB, with a Content-Length, and everything else in the query string. The format is given by the "
         "Content-Type (`text/csv`, `application/x-ndjson`, `application/octet-stream` for NPZ, "
         "`application/vnd.apache.parquet`) or by `format`. `Content-Encoding: gzip` is supported. The version is fixed "
-        "when the job is accepted, even if the split changes later.",
+        "when the job is accepted, even if the split changes later. A job of another `kind` than `prediction` has no Model.",
         parameters=[FileQuerySerializer, IDEMPOTENCY_KEY],
         request={"application/json": NewJobSerializer, _BYTES: OpenApiTypes.BINARY},
         responses={202: JobSerializer}, examples=_EXAMPLES,
@@ -150,8 +159,8 @@ class JobsView(RegistryViewSet[Job]):
 
 @extend_schema(tags=["jobs"])
 class JobView(_JobViewSet):
-    rights: ClassVar[Mapping[str, str | tuple[str, ...]]] = {
-        "retrieve": _READ, "results": _READ, "errors": _READ, "cancel": _CHANGE, "retry": _CHANGE,
+    rights: ClassVar[Mapping[str, NeededRights]] = {
+        "retrieve": _to_read, "results": _to_read, "errors": _to_read, "cancel": _to_change, "retry": _to_change,
     }  # fmt: skip
 
     @extend_schema(
@@ -206,7 +215,7 @@ class JobView(_JobViewSet):
 @extend_schema_view(list=extend_schema(summary="List the parts of a job", operation_id="list_job_chunks"))
 @extend_schema(tags=["jobs"])
 class ChunksView(RegistryViewSet[Any]):
-    rights: ClassVar[Mapping[str, str | tuple[str, ...]]] = {"list": _READ}
+    rights: ClassVar[Mapping[str, NeededRights]] = {"list": _to_read}
     queryset = Job.objects.none()
     serializer_class = ChunkSerializer
     filterset_class = ChunkFilters
@@ -242,9 +251,8 @@ def _download(
     if part is not None:
         response.status_code = 206
         response["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
-    response["Content-Disposition"] = (
-        f'attachment; filename="{job.model.slug}-{str(job.pk)[:8]}-{name}.{suffix}"'
-    )
+    of = job.model.slug if job.model is not None else job.kind
+    response["Content-Disposition"] = f'attachment; filename="{of}-{str(job.pk)[:8]}-{name}.{suffix}"'
     response[COMPLETE_HEADER] = "true" if is_complete else "false"
     response["Cache-Control"] = "private, no-store"
     return response
@@ -266,7 +274,7 @@ def _cut(pieces: Iterable[bytes], part: range) -> Iterator[bytes]:
 class StoresView(RegistryViewSet[Store]):
     """The stores that a caller's jobs may use; their locations are not revealed."""
 
-    rights: ClassVar[Mapping[str, str | tuple[str, ...]]] = {"list": Right.PREDICT}
+    rights: ClassVar[Mapping[str, NeededRights]] = {"list": rights_to_submit}
     queryset = Store.objects.none()
     serializer_class = StoreSerializer
     paging_order = "name"

@@ -7,7 +7,8 @@ from django.db.models import Count, Min, Q
 from django.urls import reverse
 from django.utils import timezone
 
-from inference.jobs.models import Chunk, Job
+from inference.jobs.kinds import subject_of
+from inference.jobs.models import POOL_OF_JOB, Chunk, Job
 from inference.jobs.policies import jobs_in_scope
 from inference.jobs.transitions import OPEN, ChunkStatus, Status
 from inference.serving.models import EngineReport, ProcessKind
@@ -30,17 +31,17 @@ def failed_jobs(by: Actor) -> list[AttentionItem]:
     jobs = jobs_in_scope(by).filter(
         status=Status.FAILED, ended_at__gte=now - _FAILED_FROM, created_at__gte=now - _CREATED_FROM
     )
-    rows = list(jobs.select_related("version__model").order_by("-ended_at")[: READ_AT_MOST + 1])
+    rows = list(jobs.select_related("model", "version__model").order_by("-ended_at")[: READ_AT_MOST + 1])
     dead = _dead_parts(rows)
     return [
         AttentionItem(
             kind=_FAILED,
             severity=Severity.WARNING,
-            sentence=f"Job {_short(job)} of {job.version} failed after {job.rows_done:,} rows.",
+            sentence=f"Job {_short(job)} of {subject_of(job)} failed after {job.rows_done:,} rows.",
             notes=[job.failure, *_dead_note(dead.get(job.pk, 0))],
             link=_page(job),
             since=job.ended_at,
-            name=job.version.model.slug,
+            name=_name(job),
         )
         for job in rows
     ]
@@ -49,18 +50,18 @@ def failed_jobs(by: Actor) -> list[AttentionItem]:
 def stuck_parts(by: Actor) -> list[AttentionItem]:
     """Running jobs with parts that failed or were abandoned."""
     jobs = jobs_in_scope(by).filter(status__in=OPEN, chunks_stuck__gt=0)
-    rows = list(jobs.select_related("version__model").order_by("served_at")[: READ_AT_MOST + 1])
+    rows = list(jobs.select_related("model", "version__model").order_by("served_at")[: READ_AT_MOST + 1])
     dead = _dead_parts(rows)
     return [
         AttentionItem(
             kind=_STUCK,
             severity=Severity.WARNING,
-            sentence=f"Job {_short(job)} of {job.version} has {_parts(job.chunks_stuck)} that could not be processed; it"
+            sentence=f"Job {_short(job)} of {subject_of(job)} has {_parts(job.chunks_stuck)} that could not be processed; it"
             " will fail when the others are done.",
             notes=_dead_note(dead.get(job.pk, 0)),
             link=_page(job),
             since=job.started_at,
-            name=job.version.model.slug,
+            name=_name(job),
         )
         for job in rows
     ]
@@ -73,8 +74,9 @@ def stuck_queues(by: Actor) -> list[AttentionItem]:
     pools = (
         jobs_in_scope(by)
         .filter(status__in=OPEN)
-        .order_by("model__pool")
-        .values_list("model__pool")
+        .annotate(pool_of_job=POOL_OF_JOB)
+        .order_by("pool_of_job")
+        .values_list("pool_of_job")
         .annotate(jobs=Count("pk"), oldest=Min("created_at"), old=Count("pk", filter=is_old))
     )
     workers = EngineReport.objects.alive().filter(kind=ProcessKind.WORKER)
@@ -136,6 +138,10 @@ def _parts(count: int) -> str:
 
 def _jobs(count: int) -> str:
     return "1 job waits" if count == 1 else f"{count:,} jobs wait"
+
+
+def _name(job: Job) -> str:
+    return job.model.slug if job.model is not None else subject_of(job)
 
 
 def _short(job: Job) -> str:

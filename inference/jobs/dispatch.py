@@ -7,8 +7,6 @@ from celery import current_app
 from django.conf import settings
 from django.db import transaction
 
-from registry.catalogue.models import Model
-
 RUN = "inference.run_jobs"
 SWEEP = "inference.sweep_jobs"
 EXPIRE = "inference.expire_jobs"
@@ -21,11 +19,11 @@ _HINT_LIVES_S = 60
 _hinted_at: dict[str, float] = {}
 
 
-def hint(model: Model) -> None:
-    """On commit, tell the workers of the Model's pool that there is work. Otherwise they look every few seconds."""
+def hint(pool: str) -> None:
+    """On commit, tell the workers of a job's pool that there is work. Otherwise they look every few seconds."""
     # Robust: an unreachable broker must not raise an error after the database has committed.
-    pool = model.pool if settings.EXECUTOR == "workers" else settings.POOL
-    transaction.on_commit(lambda: _send_hint(pool), robust=True)
+    hinted = pool if settings.EXECUTOR == "workers" else settings.POOL
+    transaction.on_commit(lambda: _send_hint(hinted), robust=True)
 
 
 def reply_to_sender(job_id: UUID) -> None:

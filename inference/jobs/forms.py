@@ -1,13 +1,14 @@
 """Forms of the job pages: start a job, edit a store."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 
 from inference.jobs import services, submissions
-from inference.jobs.models import RESULT_FORMATS, Format, Job, Store, StoreKind
+from inference.jobs.kinds import SubmittedJob, kinds_for
+from inference.jobs.models import PREDICTION, RESULT_FORMATS, Format, Job, Store, StoreKind
 from inference.jobs.services.storage import StoreSettings
 from inference.jobs.submissions import MAX_FILE_BYTES
 from inference.rows import FileFormat, FileKind, OnRowError, RowsError, kind_of
@@ -28,14 +29,21 @@ class MappingField(forms.JSONField):
 
 
 class NewJobForm(forms.Form):
-    """A Model, rows in a file or pasted, and the row contract."""
+    """A Model, or another kind of job with its options; rows in a file or pasted, and the row contract."""
 
-    model = forms.CharField(label="Model", max_length=64, widget=TextInput())
+    kind = forms.ChoiceField(label="Kind of job", required=False, widget=forms.Select(attrs=_INPUT))
+    model = forms.CharField(label="Model", max_length=64, required=False, widget=TextInput())
     version = forms.IntegerField(
         min_value=1,
         required=False,
         widget=NumberInput(),
         help_text="Default: the version chosen by the split.",
+    )
+    options = MappingField(
+        label="Options",
+        required=False,
+        widget=forms.Textarea(attrs={**_MONO, "rows": 2}),
+        help_text="Of the kind of job, as a JSON object.",
     )
     file = forms.FileField(
         required=False,
@@ -101,15 +109,36 @@ class NewJobForm(forms.Form):
         help_text="The job fails if more rows are skipped.",
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, by: Actor, **kwargs: Any) -> None:
+        """Kinds and options can be chosen if the actor may submit more than one kind."""
         super().__init__(*args, **kwargs)
+        self._kinds = dict(kinds_for(by))
+        kinds = cast("forms.ChoiceField", self.fields["kind"])
+        kinds.choices = [(name, kind.title.capitalize()) for name, kind in self._kinds.items()]
+        self.has_kinds = len(self._kinds) > 1
         self.fields["model"].widget.attrs |= {
             "list": "rh-models", "autocomplete": "off", "spellcheck": "false", "autocapitalize": "off",
             "data-models": reverse("model-choices"),
         }  # fmt: skip
 
+    def clean_kind(self) -> str:
+        """The first one if none was chosen."""
+        return self.cleaned_data["kind"] or next(iter(self._kinds), PREDICTION)
+
     def clean_model(self) -> str:
-        return str(self.cleaned_data["model"]).strip()
+        model = str(self.cleaned_data["model"]).strip()
+        kind = self._kinds.get(self.cleaned_data.get("kind", ""))
+        if kind is None or kind.has_model == bool(model):
+            return model
+        if model:
+            raise ValidationError(f"Jobs of {kind.title} have no Model; leave this empty.")
+        raise ValidationError("This field is required.", code="required")
+
+    def clean_options(self) -> dict[str, Any]:
+        options = self.cleaned_data["options"] or {}
+        if not isinstance(options, dict):
+            raise ValidationError("Enter a JSON object.")
+        return options
 
     def clean_file(self) -> Any:
         file = self.cleaned_data["file"]
@@ -134,12 +163,11 @@ class NewJobForm(forms.Form):
     def save(self, by: Actor) -> Job:
         fields = self.cleaned_data
         file = fields["file"]
-        submissions.check_may_submit(fields["model"], by)
+        submissions.check_may_submit(self.target, by)
         pieces = file.chunks() if file is not None else [fields["pasted"].encode()]
         incoming = submissions.from_pieces(
             pieces,
-            model=fields["model"],
-            version=fields["version"],
+            **self._target,
             input_format=Format(fields["format"]),
             is_gzipped=file is not None and file.name.lower().endswith(".gz"),
             output_format=Format(fields["output_format"]) if fields["output_format"] else None,
@@ -147,6 +175,15 @@ class NewJobForm(forms.Form):
         )
         with incoming:
             return incoming.accepted(services.accept(incoming.submitted, by=by, principal=None))
+
+    @property
+    def target(self) -> SubmittedJob:
+        """The job without its rows."""
+        return SubmittedJob(**self._target)
+
+    @property
+    def _target(self) -> dict[str, Any]:
+        return {name: self.cleaned_data[name] for name in ("kind", "model", "version", "options")}
 
     @property
     def contract(self) -> dict[str, Any]:
@@ -197,7 +234,7 @@ class PreviewForm(NewJobForm):
         return bytes(file.read()) if file is not None else self.cleaned_data["pasted"].encode()
 
     @property
-    def kind(self) -> FileKind:
+    def file_kind(self) -> FileKind:
         name = self.cleaned_data["file_name"].lower()
         is_file = self.cleaned_data["file"] is not None
         return FileKind(FileFormat(self.cleaned_data["format"]), is_file and name.endswith(".gz"))

@@ -5,15 +5,17 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce, Now
 
 from inference.jobs.transitions import ChunkStatus, Status
 from registry.access.models import TENANT_SLUG, ApiKey, Tenant
-from registry.catalogue.models import Model, Version
+from registry.catalogue.models import DEFAULT_POOL, Model, Version
 from registry.kit.text import MAX_REASON
 
-MAX_NAME = 200
+MAX_NAME, MAX_KIND = 200, 32
+PREDICTION = "prediction"  # the kind of job that has a Model and a version
+POOL_OF_JOB = Coalesce(F("model__pool"), Value(DEFAULT_POOL))  # see `Job.pool`
 
 
 class InputSource(models.TextChoices):
@@ -36,15 +38,21 @@ RESULT_FORMATS = [choice for choice in Format.choices if choice[0] != Format.ZIP
 
 
 class Job(models.Model):
-    """An asynchronous prediction by one version, fixed when the job was accepted.
+    """Many rows that workers answer: with one version, fixed when the job was accepted, or as its kind says.
 
     Its rows are divided into chunks, which workers process. The counts are sums over the chunks, so that listing jobs
     reads only one table.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="jobs", editable=False)
-    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="jobs", editable=False)
+    kind = models.CharField(
+        max_length=MAX_KIND, default=PREDICTION, editable=False
+    )  # see inference.jobs.kinds
+    model = models.ForeignKey(Model, null=True, on_delete=models.PROTECT, related_name="jobs", editable=False)
+    version = models.ForeignKey(
+        Version, null=True, on_delete=models.PROTECT, related_name="jobs", editable=False
+    )
+    options = models.JSONField(default=dict, editable=False)  # of its kind
     status = models.CharField(max_length=9, choices=Status, default=Status.QUEUED, editable=False)
     failure = models.CharField(max_length=MAX_REASON, blank=True, editable=False)
 
@@ -103,6 +111,11 @@ class Job(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
+                condition=Q(kind=PREDICTION, model__isnull=False, version__isnull=False)
+                | (~Q(kind=PREDICTION) & Q(model__isnull=True, version__isnull=True)),
+                name="job_has_version_if_prediction",
+            ),
+            models.CheckConstraint(
                 condition=~Q(status=Status.FAILED) | ~Q(failure=""), name="job_failed_says_why"
             ),
             models.CheckConstraint(
@@ -118,6 +131,11 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def pool(self) -> str:
+        """Whose workers process it."""
+        return self.model.pool if self.model is not None else DEFAULT_POOL
 
 
 class Chunk(models.Model):

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models import Count, F, Q, QuerySet, Sum
 
 from inference.jobs.errors import BadJob, TooManyJobs
+from inference.jobs.kinds import kinds_for
 from inference.jobs.models import Job, Store
 from inference.jobs.transitions import OPEN
 from registry.access.policies import Right
@@ -31,11 +32,17 @@ def own_jobs(by: Actor) -> "QuerySet[Job]":
 
 
 def jobs_in_scope(by: Actor) -> "QuerySet[Job]":
-    """A key sees its tenant's jobs; people who may read the registry see those of every Model in their scope."""
+    """A key sees its tenant's jobs; people who may read the registry see those of every Model in their scope.
+
+    Those of no Model are in the scope of everybody who submitted them and may still do so.
+    """
     if by.tenant_id is None and Right.READ in by.rights:
-        return in_scope(Job.objects.all(), by)
-    right = Right.MANAGE_JOBS if Right.MANAGE_JOBS in by.rights else Right.PREDICT
-    return in_scope(own_jobs(by), by, right=right)
+        seen = in_scope(Job.objects.all(), by)
+    else:
+        right = Right.MANAGE_JOBS if Right.MANAGE_JOBS in by.rights else Right.PREDICT
+        seen = in_scope(own_jobs(by), by, right=right)
+    of_no_model = [name for name, kind in kinds_for(by) if not kind.has_model]
+    return seen | own_jobs(by).filter(model=None, kind__in=of_no_model) if of_no_model else seen
 
 
 def check_may_change(job: Job, by: Actor) -> None:

@@ -14,6 +14,7 @@ from inference.jobs.models import Chunk, Format, Job
 from inference.jobs.selectors import Progress, chunks_of, jobs_in_reach, progress_of
 from inference.jobs.transitions import ENDED, OPEN, STUCK, ChunkStatus, Status
 from inference.rows import Contract, OnRowError
+from inference.rows.result_parts import safe_text
 from registry.access.policies import Right
 from registry.catalogue.models import Model
 from registry.kit.admin.columns import Tone, badge
@@ -214,6 +215,11 @@ def describe_contract(job: Job) -> list[tuple[str, str]]:
     is_strict = contract.on_row_error is OnRowError.FAIL
     facts.append(("bad rows", "fail the job" if is_strict else f"skipped, up to {contract.error_limit:,}"))
     return facts
+
+
+def describe_options(job: Job) -> list[tuple[str, str]]:
+    """The options of a job's kind as labels and values."""
+    return [(name.replace("_", " "), safe_text(value)) for name, value in job.options.items()]
 
 
 @dataclass(frozen=True, slots=True)

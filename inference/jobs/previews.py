@@ -2,13 +2,9 @@
 
 from dataclasses import dataclass
 
-from inference.checks.version_tasks import callers_signatures
 from inference.jobs.forms import PreviewForm
+from inference.jobs.kinds import kind_named
 from inference.rows import Contract, FilePreview, RowsError, preview_file
-from inference.serving.routes import read_route
-from inference.serving.services import check_approved
-from registry.access.policies import Right
-from registry.catalogue.models import Version
 from registry.errors import RoundhouseError
 from registry.kit.actors import Actor
 
@@ -19,7 +15,7 @@ _LABELS = {"columns": "Column mapping", "id": "ID column", "passthrough": "Passt
 class JobPreview:
     """The first rows, or why there are none. `is_split`: the version may be another one when the job starts."""
 
-    version: Version | None = None
+    subject: str = ""  # the version, or the title of the kind of job
     is_split: bool = False
     file: FilePreview | None = None
     problem: str = ""
@@ -41,35 +37,25 @@ def preview_job(form: PreviewForm, by: Actor) -> JobPreview:
     """Nothing is written. What a job would be refused for is returned as the problem."""
     if not form.is_valid():
         return JobPreview(problem=_first_error(form))
+    submitted = form.target
     try:
-        version, is_split = _version_for(form.cleaned_data["model"], form.cleaned_data["version"], by)
+        kind = kind_named(submitted.kind)
+        version, is_split = kind.previewed_version(submitted, by)
+        signatures = kind.signatures(version)
     except RoundhouseError as error:
         return JobPreview(problem=str(error))
-    if version.signature is None:
-        return JobPreview(
-            version, problem=f"The inputs of {version} are not known until it has been checked."
-        )
+    subject = str(version) if version is not None else kind.title
     try:
         file = preview_file(
             form.head,
-            form.kind,
-            Contract.from_json(form.contract),
-            callers_signatures(version),
+            form.file_kind,
+            Contract.from_json({**kind.contract_defaults, **form.contract}),
+            signatures,
             is_whole=form.cleaned_data["is_whole"],
         )
     except RowsError as error:
-        return JobPreview(version, is_split, problem=str(error))
-    return JobPreview(version, is_split, file)
-
-
-def _version_for(model: str, number: int | None, by: Actor) -> tuple[Version, bool]:
-    """The version with this number, else the first of the split, and whether the split has others."""
-    route = read_route(model, within=by.models)
-    by.check(Right.PREDICT, model_id=route.model_id)
-    fixed = route.fixed_target(version=number)
-    target = fixed or route.owners[0]
-    check_approved(route.slug, target, may_ask_any=by.may(Right.PREDICT_UNAPPROVED, model_id=route.model_id))
-    return Version.objects.select_related("model").get(pk=target.version_id), fixed is None
+        return JobPreview(subject, is_split, problem=str(error))
+    return JobPreview(subject, is_split, file)
 
 
 def _first_error(form: PreviewForm) -> str:

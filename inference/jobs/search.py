@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from inference.jobs.kinds import subject_of
 from inference.jobs.models import Job
 from inference.jobs.policies import jobs_in_scope
 from inference.jobs.selectors import jobs_in_reach
@@ -35,7 +36,7 @@ def find_jobs(request: HttpRequest, text: str) -> list[Hit]:
         Hit(
             f"Job {str(job.pk)[:8]}",
             reverse("admin:inference_job_change", args=[job.pk]),
-            f"{job.version}, {job.get_status_display().lower()}, by {job.made_by}",
+            f"{subject_of(job)}, {job.get_status_display().lower()}, by {job.made_by}",
         )
         for job in jobs[:HITS_PER_SOURCE]
     ]

@@ -5,7 +5,9 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from inference.jobs.models import RESULT_FORMATS, Chunk, Format, Job, Store
+from inference.jobs.errors import BadJob
+from inference.jobs.kinds import kind_named
+from inference.jobs.models import MAX_KIND, PREDICTION, RESULT_FORMATS, Chunk, Format, Job, Store
 from inference.jobs.selectors import progress_of
 from registry.catalogue.models import Model
 from registry.kit.text import MAX_REASON
@@ -69,9 +71,10 @@ class OnDoneSerializer(KnownFieldsOnly, Base):
 
 
 class TargetSerializer(KnownFieldsOnly, Base):
-    """Model and version of a new job, in the body or the query string."""
+    """What a new job is to do, in the body or the query string: Model and version, or another kind of job."""
 
-    model = Text(max_length=64)
+    kind = Text(default=PREDICTION, max_length=MAX_KIND, help_text="Other kinds have no Model.")
+    model = Text(default="", allow_blank=True, max_length=64, help_text="Required for predictions.")
     version = serializers.IntegerField(
         min_value=1,
         default=None,
@@ -80,8 +83,22 @@ class TargetSerializer(KnownFieldsOnly, Base):
     )
     alias = Text(default="", allow_blank=True, max_length=64)
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            kind = kind_named(attrs["kind"])
+        except BadJob as error:
+            raise serializers.ValidationError({"kind": [str(error)]}) from None
+        if kind.has_model and not attrs["model"]:
+            raise serializers.ValidationError({"model": ["This field is required."]})
+        named = [name for name in ("model", "version", "alias") if attrs[name]]
+        if named and not kind.has_model:
+            unwanted = f"Jobs of {kind.title} have no Model; remove this field."
+            raise serializers.ValidationError({name: [unwanted] for name in named})
+        return attrs
+
 
 class NewJobSerializer(TargetSerializer):
+    options = serializers.DictField(default=dict, help_text="Options of the kind of job.")
     rows = serializers.ListField(
         default=None,
         help_text="Objects with a value for each column; `contract` maps columns to inputs.",
@@ -103,6 +120,7 @@ class NewJobSerializer(TargetSerializer):
     on_done = OnDoneSerializer(default=None, help_text="Calls one of your own tasks when the job ends.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
         sources = [name for name in ("rows", "instances", "inputs", "input") if attrs[name] is not None]
         if len(sources) != 1:
             raise serializers.ValidationError(
@@ -125,11 +143,21 @@ class FileQuerySerializer(TargetSerializer):
     contract = serializers.JSONField(
         default=dict, binary=True, help_text="The contract as JSON, percent-encoded."
     )
+    options = serializers.JSONField(
+        default=dict, binary=True, help_text="Options of the kind of job as JSON, percent-encoded."
+    )
 
     def validate_contract(self, value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise serializers.ValidationError("The contract must be a JSON object.")
-        return value
+        return _json_object(value, "contract")
+
+    def validate_options(self, value: Any) -> Any:
+        return _json_object(value, "options")
+
+
+def _json_object(value: Any, name: str) -> Any:
+    if not isinstance(value, dict):
+        raise serializers.ValidationError(f"The {name} must be a JSON object.")
+    return value
 
 
 class ProgressSerializer(Base):
@@ -156,8 +184,11 @@ class LinksSerializer(Base):
 
 
 class JobSerializer(serializers.ModelSerializer[Job]):
-    model = serializers.SlugRelatedField[Model](slug_field="slug", read_only=True)
-    version = serializers.IntegerField(source="version.number", read_only=True)
+    model = serializers.SlugRelatedField[Model](
+        slug_field="slug", read_only=True, allow_null=True, help_text="null for kinds without a Model."
+    )
+    version = serializers.IntegerField(source="version.number", read_only=True, allow_null=True, default=None)
+    options = serializers.DictField(read_only=True)
     format = serializers.ChoiceField(choices=Format.choices, source="input_format", read_only=True)
     gzip = serializers.BooleanField(source="is_gzipped", read_only=True)
     progress = serializers.SerializerMethodField()
@@ -168,8 +199,8 @@ class JobSerializer(serializers.ModelSerializer[Job]):
     class Meta:
         model = Job
         fields = [
-            "id", "status", "failure", "model", "version", "source", "format", "gzip", "output_format", "contract",
-            "on_done", "progress", "made_by", "created_at", "started_at", "ended_at", "expires_at", "links",
+            "id", "status", "failure", "kind", "model", "version", "options", "source", "format", "gzip", "output_format",
+            "contract", "on_done", "progress", "made_by", "created_at", "started_at", "ended_at", "expires_at", "links",
         ]  # fmt: skip
         read_only_fields = fields
 

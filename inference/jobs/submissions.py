@@ -15,12 +15,11 @@ from rest_framework.serializers import Serializer
 from inference.errors import BadBody
 from inference.jobs import files
 from inference.jobs.errors import BadJob, UnsupportedInput
+from inference.jobs.kinds import kind_named
 from inference.jobs.models import Format, InputSource, Job
 from inference.jobs.serializers import FileQuerySerializer, NewJobSerializer
 from inference.jobs.services import SubmittedJob
 from inference.jobs.storage import make_reference
-from inference.serving.routes import read_route
-from registry.access.policies import Right
 from registry.errors import BodyTooLarge, NotFound, StaleState
 from registry.intake.errors import LengthMissing, UploadEnded
 from registry.intake.examples.rows import pieces_of
@@ -97,9 +96,7 @@ def from_data(data: Any, by: Actor, digest: str = "") -> IncomingJob:
     fields = _validated(NewJobSerializer(data=data))
     output = fields["output"] or {"format": None, "store": "", "path": ""}
     job = {
-        "model": fields["model"],
-        "version": fields["version"],
-        "alias": fields["alias"] or None,
+        **_target(fields),
         "output_format": output["format"] and Format(output["format"]),
         "output_ref": _store_reference(output, by, writing=True) if output["store"] else "",
         "contract": fields["contract"],
@@ -107,7 +104,7 @@ def from_data(data: Any, by: Actor, digest: str = "") -> IncomingJob:
     }
     if fields["input"] is None:
         return IncomingJob(SubmittedJob(**job, rows=_rows(fields)), digest)
-    check_may_submit(fields["model"], by)
+    check_may_submit(SubmittedJob(**_target(fields)), by)
     job |= {"input_format": Format(fields["format"]), "is_gzipped": fields["gzip"]}
     if fields["input"]["store"]:
         ref = _store_reference(fields["input"], by)
@@ -124,13 +121,12 @@ def from_data(data: Any, by: Actor, digest: str = "") -> IncomingJob:
 def from_body(request: HttpRequest, by: Actor) -> IncomingJob:
     """The file itself; everything else is in the query string."""
     fields = _validated(FileQuerySerializer(data=request.GET.dict()))
-    check_may_submit(fields["model"], by)
+    target = _target(fields)
+    check_may_submit(SubmittedJob(**target), by)
     input_format = Format(fields["format"]) if fields["format"] else format_of(request)
     return from_pieces(
         body_pieces(request, MAX_FILE_BYTES),
-        model=fields["model"],
-        version=fields["version"],
-        alias=fields["alias"] or None,
+        **target,
         input_format=input_format,
         is_gzipped=is_gzipped(request),
         output_format=fields["output_format"] and Format(fields["output_format"]),
@@ -148,9 +144,20 @@ def from_pieces(pieces: Iterable[bytes], **job: Any) -> IncomingJob:
     return IncomingJob(SubmittedJob(**job), sha256, received=ref)
 
 
-def check_may_submit(model: str, by: Actor) -> None:
-    """Check the right to predict before a large file is read."""
-    by.check(Right.PREDICT, model_id=read_route(model, within=by.models).model_id)
+def check_may_submit(submitted: SubmittedJob, by: Actor) -> None:
+    """Check the right before a large file is read."""
+    kind_named(submitted.kind).check_may_submit(submitted, by)
+
+
+def _target(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What the job is to do, as fields of a submitted job."""
+    return {
+        "kind": fields["kind"],
+        "model": fields["model"],
+        "version": fields["version"],
+        "alias": fields["alias"] or None,
+        "options": fields["options"],
+    }
 
 
 def _rows(fields: Mapping[str, Any]) -> list[Any]:

@@ -68,6 +68,11 @@ def lay_out(contract: Contract, signature: Signature, have: FileColumns, *, merg
         for spec in signature.inputs
         if not spec.optional or spec.name in contract.columns or _may_have(spec.name, signature, have)
     }
+    if specs and not chosen:
+        raise BadContract(
+            f"the file has none of the columns {_listed(specs)}; it has {_listed(have.names)}",
+            field="columns",
+        )
     _check_match(contract, chosen, have)
     if not have.open_ended:
         _check_columns(contract, chosen, have)

@@ -54,7 +54,7 @@ def prepare(
 
     A value never changes its meaning: integers are cast if they fit, decimals are rounded to the model's float type,
     anything else raises InvalidInput. An array that already fits is not copied. With `allow_non_finite`, floats may
-    be NaN or infinite and None means NaN; in texts that rows may lack, None stays. With `online`, texts may be any
+    be NaN or infinite and None means NaN; in texts and bytes that rows may lack, None stays. With `online`, texts may be any
     bytes, and the error for NaN mentions the serving setting.
     """
     tensors: dict[str, Array] = {}
@@ -64,14 +64,15 @@ def prepare(
             if not spec.optional:
                 raise _missing(signature, spec, raw)
             continue
-        if spec.datatype == "BYTES" and spec.name in signature.binary_inputs:
-            tensors[spec.name] = _bytes_tensor(spec, value)
-        elif spec.datatype == "BYTES" and allow_non_finite and spec.name in signature.may_lack:
-            tensors[spec.name] = _texts_with_missing(spec, value)
-        elif spec.name in signature.id_inputs:
-            tensors[spec.name] = _tensor(spec, _id_texts(value), allow_non_finite, online)
+        may_lack = allow_non_finite and spec.name in signature.may_lack
+        if spec.name in signature.id_inputs:
+            value = _id_texts(value)
         elif spec.name in signature.json_inputs:
-            tensors[spec.name] = _tensor(spec, _json_texts(value), allow_non_finite, online)
+            value = _json_texts(value, may_lack=may_lack)
+        if spec.datatype == "BYTES" and spec.name in signature.binary_inputs:
+            tensors[spec.name] = _bytes_tensor(spec, value, may_lack=may_lack)
+        elif spec.datatype == "BYTES" and may_lack:
+            tensors[spec.name] = _texts_with_missing(spec, value)
         else:
             tensors[spec.name] = _tensor(spec, value, allow_non_finite, online)
     if len(tensors) != len(raw):
@@ -117,11 +118,12 @@ def _tensor(spec: TensorSpec, value: Any, allow_non_finite: bool, online: bool) 
     return tensor
 
 
-def _bytes_tensor(spec: TensorSpec, value: Any) -> Array:
-    """An array of texts or bytes, each as it was sent."""
+def _bytes_tensor(spec: TensorSpec, value: Any, *, may_lack: bool) -> Array:
+    """An array of texts or bytes, each as it was sent, and of None where one is missing and may be."""
     shape, leaves, kinds = _flatten(spec, value)
-    if not kinds <= {str, bytes}:
-        raise _wrong_kind(spec, kinds - {str, bytes})
+    wrong = kinds - ({str, bytes, _NULL} if may_lack else {str, bytes})
+    if wrong:
+        raise _wrong_kind(spec, wrong)
     tensor = np.empty(len(leaves), object)
     tensor[:] = leaves
     tensor = tensor.reshape(shape if leaves else _completed(spec, shape))
@@ -141,13 +143,16 @@ def _texts_with_missing(spec: TensorSpec, value: Any) -> Array:
     return tensor
 
 
-def _json_texts(rows: Any) -> Any:
-    """The rows' values as JSON, except those that are texts already."""
+def _json_texts(rows: Any, *, may_lack: bool) -> Any:
+    """The rows' values as JSON, except those that are texts already, or missing."""
     if isinstance(rows, np.ndarray):
         rows = rows.tolist()
     if not isinstance(rows, list):
         return rows
-    return [row if isinstance(row, (str, bytes)) else _json_text(row) for row in rows]
+    return [
+        row if isinstance(row, (str, bytes)) or (row is None and may_lack) else _json_text(row)
+        for row in rows
+    ]
 
 
 def _id_texts(rows: Any) -> Any:

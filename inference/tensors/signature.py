@@ -62,9 +62,12 @@ class Signature:
 
     @property
     def has_row_axis(self) -> bool:
-        """Whether every required input has a free first axis. Only a run can show whether that axis holds rows."""
-        required = self.required_inputs
-        return bool(required) and all(spec.shape and spec.shape[0] is None for spec in required)
+        """Whether every input that a row must have, or may be without while others have it, has a free first axis.
+
+        Only a run can show whether that axis holds rows.
+        """
+        per_row = [spec for spec in self.inputs if not spec.optional or spec.name in self.may_lack]
+        return bool(per_row) and all(spec.shape and spec.shape[0] is None for spec in per_row)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -16,7 +16,7 @@ from moderation.console.marked_content import (
     mark_text,
     numbered,
 )
-from moderation.console.preview_panel import draft_verdict
+from moderation.console.preview_panel import draft_judgement
 from moderation.deciding.answers import Explanation, stored_explanation
 from moderation.deciding.findings import Findings, image_part
 from moderation.deciding.models import Decision, StoredContent, StoredPicture
@@ -116,12 +116,12 @@ def decision_context(request: HttpRequest, decision: Decision) -> dict[str, Any]
         StoredPicture.objects.filter(decision=decision, file__isnull=False).values_list("number", flat=True)
     )
     earlier, later = _history(decision)
-    drafted = draft_verdict(decision, request.GET.get("preview", ""))
+    drafted = draft_judgement(decision, request.GET.get("preview", ""))
     return {
         "drafted": drafted,
         "drafted_evidence": (
-            _linked(drafted.verdict.told, links, explanation)
-            if drafted is not None and drafted.verdict
+            _linked(drafted.judgement.told, links, explanation)
+            if drafted is not None and drafted.judgement
             else []
         ),
         "decision": decision,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from moderation.deciding.findings import kind_of_part
-from moderation.deciding.verdicts import Evidence
+from moderation.deciding.judgements import Evidence
 
 _MOST_MARKS = 100
 

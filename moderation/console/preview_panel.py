@@ -12,9 +12,9 @@ from django.utils.safestring import SafeString
 
 from moderation.deciding.answers import codes_of
 from moderation.deciding.findings import Findings
+from moderation.deciding.judgements import Judgement
 from moderation.deciding.models import Decision, PolicyPreview, RunStatus
 from moderation.deciding.previews import StoredRow, decide_stored, request_preview
-from moderation.deciding.verdicts import Verdict
 from moderation.policies.models import Policy
 from moderation.policies.rules import read_rules
 from registry.errors import NotAllowed, RoundhouseError
@@ -96,15 +96,15 @@ class DraftVerdict:
     """What a previewed draft makes of one decision. `why_not`: why that cannot be told."""
 
     preview: PolicyPreview
-    verdict: Verdict | None
+    judgement: Judgement | None
     why_not: str = ""
 
     @property
     def codes(self) -> list[str]:
-        return codes_of(self.verdict) if self.verdict is not None else []
+        return codes_of(self.judgement) if self.judgement is not None else []
 
 
-def draft_verdict(decision: Decision, number: str) -> DraftVerdict | None:
+def draft_judgement(decision: Decision, number: str) -> DraftVerdict | None:
     """Decide again with the draft of the preview that the address names; None if it is not of the decision's policy."""
     if not (number.isdecimal() and len(number) < 19):
         return None
@@ -117,9 +117,11 @@ def draft_verdict(decision: Decision, number: str) -> DraftVerdict | None:
         text=content.text if content is not None else None,
         title=content.title if content is not None else None,
     )
-    verdict = decide_stored(Findings.from_bytes(decision.findings), row, read_rules(preview.content))
+    judgement = decide_stored(Findings.from_bytes(decision.findings), row, read_rules(preview.content))
     return (
-        DraftVerdict(preview, None, verdict) if isinstance(verdict, str) else DraftVerdict(preview, verdict)
+        DraftVerdict(preview, None, judgement)
+        if isinstance(judgement, str)
+        else DraftVerdict(preview, judgement)
     )
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 
 from moderation.deciding.findings import Findings
+from moderation.deciding.judgements import Evidence, Judgement, Problem
 from moderation.deciding.models import Decision
-from moderation.deciding.verdicts import Evidence, Problem, Verdict
-from moderation.policies.rules import Effect, Ruling
+from moderation.policies.rules import RuleEffect, Ruling
 
 _SAFE = {Ruling.ALLOW: True, Ruling.REVIEW: None, Ruling.BLOCK: False}
 
@@ -31,9 +31,11 @@ class Explanation:
         return self.texts[one.part][int(start) : int(end)]
 
 
-def encode_evidence(verdict: Verdict) -> bytes:
+def encode_evidence(judgement: Judgement) -> bytes:
     """What is stored. It quotes nothing: the content may have to go before the decision does."""
-    return orjson.dumps([[*map(tuple, verdict.evidence)], [*map(tuple, verdict.problems)], verdict.is_cut])
+    return orjson.dumps(
+        [[*map(tuple, judgement.evidence)], [*map(tuple, judgement.problems)], judgement.is_cut]
+    )
 
 
 def stored_explanation(decision: Decision) -> Explanation:
@@ -41,7 +43,7 @@ def stored_explanation(decision: Decision) -> Explanation:
     content = getattr(decision, "content", None)
     texts = {"text": content.text, "title": content.title} if content is not None else {}
     return Explanation(
-        tuple(Evidence(*one)._replace(effect=Effect(one[2])) for one in evidence),
+        tuple(Evidence(*one)._replace(effect=RuleEffect(one[2])) for one in evidence),
         tuple(Problem(*one) for one in problems),
         is_cut,
         texts,
@@ -62,14 +64,14 @@ def answer_for(
     answer: dict[str, Any] = {
         "request_id": decision.request_id,
         "decision": decision.ruling,
-        "safe": _SAFE[Ruling(decision.ruling)],
+        "safe": safe_of(decision),
         "text_score": decision.text_score,
         "image_score": decision.image_score,
         "violations": decision.codes,
         "sensitive_info": _entities(told, explanation),
         "categories": _categories(told),
         "evidence": [_evidence(one, explanation) for one in told],
-        "problems": [_problem(one) for one in explanation.problems],
+        "problems": [problem_of(one) for one in explanation.problems],
         "held": decision.is_held,
         "policy": policy,
         "policy_revision": revision,
@@ -89,9 +91,14 @@ def answer_for(
     return answer
 
 
-def codes_of(verdict: Verdict) -> list[str]:
+def safe_of(decision: Decision) -> bool | None:
+    """None while a person decides."""
+    return _SAFE[Ruling(decision.ruling)]
+
+
+def codes_of(judgement: Judgement) -> list[str]:
     """The violations, gravest first, each once."""
-    return list(dict.fromkeys(one.code for one in verdict.told))
+    return list(dict.fromkeys(one.code for one in judgement.told))
 
 
 def _entities(told: Iterable[Evidence], explanation: Explanation) -> list[dict[str, Any]]:
@@ -140,5 +147,5 @@ def _evidence(one: Evidence, explanation: Explanation) -> dict[str, Any]:
     return told
 
 
-def _problem(one: Problem) -> dict[str, Any]:
+def problem_of(one: Problem) -> dict[str, Any]:
     return {"code": one.code, "detail": one.detail, "source": one.source}

@@ -1,5 +1,6 @@
 """Asking detectors: Models whose answers name labels, entities or boxes. Runs on the event loop."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from inference.doors.request_counts import code_of, counted
 from inference.engine.combiner import Priority
 from inference.engine.errors import RunFailed
 from inference.errors import TooManyRequests
+from inference.jobs.running.predictor import RETRYABLE
 from inference.pipelines.errors import InvalidItem, TextTooLong, UnusableOutput
 from inference.pipelines.pipeline import ItemPipeline, Pipeline
 from inference.serving import services
@@ -33,6 +35,7 @@ _CHARACTERS_AT_ONCE = 200_000
 _PIECES, _OVERLAP = 64, 0.1  # of a text that is longer than the model reads
 _MARGIN = 0.8  # a piece has about so many of the tokens that the model reads
 _OF_THE_ITEM = (Invalid, InvalidInput, UnusableOutput)  # asking again would not help
+_PAUSE_S = 0.2
 _SPLIT_AFTER = (InvalidInput, UnusableOutput, RunFailed)  # one item may have caused it
 
 # Label, score and place of each thing that was found in an item
@@ -53,7 +56,7 @@ OURSELVES = Principal(
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """On whose behalf detectors are asked, and until when. Bulk work is not admitted: it waits for room."""
+    """On whose behalf detectors are asked, and until when. Bulk work is not admitted."""
 
     by: Principal
     ends_at: float  # on the monotonic clock
@@ -61,6 +64,7 @@ class Asking:
     hold: Callable[[int], None] = lambda nbytes: None
     routing_key: str | None = None
     version: int | None = None  # by its number, to try it; None: as the policy says
+    waits: bool = False  # for room, rather than failing at once
 
     @property
     def left_s(self) -> float:
@@ -115,7 +119,7 @@ def _parts(items: Sequence[Any]) -> list[Sequence[Any]]:
 
 async def _ask_part(detector: str, items: Sequence[Any], asking: Asking) -> Answers:
     try:
-        prediction = await _predict(detector, items, asking)
+        prediction = await _predict_patiently(detector, items, asking)
         found, cut = _read(prediction)
         if len(found) != len(items):
             raise UnusableOutput(f"{detector} answered about {len(found)} of {len(items)} items.")
@@ -181,6 +185,16 @@ def _pieces(text: str, length: int) -> list[tuple[int, int]]:
             break
         start = max(start + 1, end - math.ceil(length * _OVERLAP))
     return spans
+
+
+async def _predict_patiently(detector: str, items: Sequence[Any], asking: Asking) -> Prediction:
+    while True:
+        try:
+            return await _predict(detector, items, asking)
+        except RETRYABLE:
+            if not asking.waits or asking.left_s < 2 * _PAUSE_S:
+                raise
+            await asyncio.sleep(_PAUSE_S)
 
 
 async def _predict(detector: str, items: Sequence[Any], asking: Asking) -> Prediction:

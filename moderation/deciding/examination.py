@@ -12,7 +12,7 @@ from inference.serving.off_loop import decoding_off_loop, fetching_off_loop, off
 from moderation.deciding.contents import MAX_PICTURE_BYTES, Content
 from moderation.deciding.detectors import Answers, Asking, ask, failure_of
 from moderation.deciding.findings import DetectorAnswer, Failure, Findings, image_part, kind_of_part
-from moderation.deciding.verdicts import needed_detectors, needed_lists
+from moderation.deciding.judgements import needed_detectors, needed_lists
 from moderation.matching.errors import MatchError
 from moderation.matching.pictures import PictureHashes
 from moderation.matching.texts import Readable
@@ -41,7 +41,8 @@ async def examine(
     matching = asyncio.ensure_future(_match(examined, rules))
     try:
         await _ask_needed(examined, rules, asking)  # perhaps only which language it is
-        await _ask_needed(examined, rules, asking)
+        if any(policy.language_detector for policy in rules):
+            await _ask_needed(examined, rules, asking)
         await matching
     finally:
         matching.cancel()

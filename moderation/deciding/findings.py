@@ -1,6 +1,6 @@
 """Findings: what detectors and lists found in a content, as raw as it came, so that any policy can decide it again."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,24 +15,17 @@ class Failure(NamedTuple):
     passes: bool
 
 
-class Found(NamedTuple):
-    """One thing that a detector said about a part of the content.
-
-    `part` is `text`, `title`, or `image` with its number. `place`: start and end of an entity, in code points; the corners
-    of a box, in pixels; nothing for a label of the whole part.
-    """
-
-    part: str
-    label: str
-    score: float
-    place: Sequence[float] | None = None
-
-
 @dataclass(slots=True)
 class DetectorAnswer:
+    """`found`: part, label, score and place of each thing that the detector named.
+
+    A part is `text`, `title`, or `image` with its number. The place of an entity is its start and end, in code points; that
+    of an object its corners, in pixels; a label of a whole part has none.
+    """
+
     version: int
     preprocessing: str
-    found: list[Any]  # of Found, or lists of the same values as they were stored
+    found: list[Any]
     arm: str = ""
 
 

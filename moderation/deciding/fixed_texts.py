@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from moderation.deciding.contents import Content
-from moderation.deciding.verdicts import Evidence, Verdict
-from moderation.policies.rules import Effect, Ruling
+from moderation.deciding.judgements import Evidence, Judgement
+from moderation.policies.rules import RuleEffect, Ruling
 
 FIXED_CODE = "test_text"
 FIXED_TEXTS: Mapping[str, Ruling] = {
@@ -14,17 +14,17 @@ FIXED_TEXTS: Mapping[str, Ruling] = {
 }
 
 
-def fixed_verdict(content: Content) -> Verdict | None:
-    """The verdict about a fixed text; None for all other contents."""
+def fixed_judgement(content: Content) -> Judgement | None:
+    """The judgement about a fixed text; None for all other contents."""
     text = content.text.strip()
     ruling = FIXED_TEXTS.get(text)
     if ruling is None:
         return None
-    evidence = () if ruling is Ruling.ALLOW else (_evidence(Effect(ruling.value), len(text)),)
-    return Verdict(ruling, evidence, (), ruling, content.language, None, None)
+    evidence = () if ruling is Ruling.ALLOW else (_evidence(RuleEffect(ruling.value), len(text)),)
+    return Judgement(ruling, evidence, (), ruling, content.language, None, None)
 
 
-def _evidence(effect: Effect, length: int) -> Evidence:
+def _evidence(effect: RuleEffect, length: int) -> Evidence:
     return Evidence(
         "test-text", FIXED_CODE, effect, "text", 1.0, 0.0, place=(0, length), entry="roundhouse-test"
     )

@@ -68,7 +68,7 @@ def _decide_batch(batch: Sequence[Decision]) -> int:
     written = runtime.started().loop.wait_for(store(deciding.writer, ready))
     for one, was_written in zip(ready, written, strict=True):
         if was_written:
-            deciding.writer.count(one.policy.policy_id, one.verdict, one.decision.received_at)
+            deciding.writer.count(one.policy.policy_id, one.judgement, one.decision.received_at)
     return len(ready)
 
 

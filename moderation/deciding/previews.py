@@ -15,8 +15,8 @@ from moderation.deciding.answers import codes_of
 from moderation.deciding.changes import Changes
 from moderation.deciding.examination import match_lists
 from moderation.deciding.findings import Findings, kind_of_part
+from moderation.deciding.judgements import decide, needed_lists
 from moderation.deciding.models import Decision, PolicyPreview, RunStatus
-from moderation.deciding.verdicts import decide, needed_lists
 from moderation.policies.models import Policy
 from moderation.policies.rules import HashRule, PolicyRules, Ruling, read_rules
 from moderation.policies.selectors import editable_content
@@ -142,16 +142,16 @@ def _add(changes: Changes, row: StoredRow, rules: PolicyRules, current: PolicyRu
         present = decide_stored(findings, row, current)
         if not isinstance(present, str):
             before, codes = present.ruling, codes_of(present)
-    verdict = decide_stored(findings, row, rules)
-    if isinstance(verdict, str):
-        changes.note_undecided(verdict, row.received_at, before)
+    judgement = decide_stored(findings, row, rules)
+    if isinstance(judgement, str):
+        changes.note_undecided(judgement, row.received_at, before)
         return
-    after = codes_of(verdict)
-    changes.add(row.pk.hex, row.received_at, verdict.language, (before, verdict.ruling), (codes, after))
+    after = codes_of(judgement)
+    changes.add(row.pk.hex, row.received_at, judgement.language, (before, judgement.ruling), (codes, after))
 
 
 def decide_stored(findings: Findings, row: StoredRow, rules: PolicyRules) -> Any:
-    """The verdict of these rules; or why a stored content cannot be decided again, in words."""
+    """The judgement of these rules; or why a stored content cannot be decided again, in words."""
     lists = [
         rule
         for rule in needed_lists(rules, findings)
@@ -162,8 +162,8 @@ def decide_stored(findings: Findings, row: StoredRow, rules: PolicyRules) -> Any
         if texts is None and any(not isinstance(rule, HashRule) for rule in lists):
             return "The text is not stored any more."
         match_lists(lists, findings, texts or {})
-    verdict = decide(rules, findings)
-    return f"{verdict.missing[0]} was not asked then." if verdict.missing else verdict
+    judgement = decide(rules, findings)
+    return f"{judgement.missing[0]} was not asked then." if judgement.missing else judgement
 
 
 def _stored_texts(findings: Findings, row: StoredRow) -> dict[Any, str] | None:

@@ -13,7 +13,6 @@ from uuid import UUID
 from django.utils import timezone
 
 from inference.engine.combiner import Priority
-from inference.serving import runtime
 from inference.serving.calls import DEADLINE_S
 from moderation.deciding import process
 from moderation.deciding.answers import Explanation, answer_for, codes_of, encode_evidence
@@ -21,16 +20,16 @@ from moderation.deciding.contents import MAX_ID, MAX_TEXT, MAX_TITLE, MAX_URL, C
 from moderation.deciding.detectors import OURSELVES, Asking
 from moderation.deciding.examination import Examined, examine
 from moderation.deciding.findings import Findings
-from moderation.deciding.fixed_texts import fixed_verdict
+from moderation.deciding.fixed_texts import fixed_judgement
+from moderation.deciding.judgements import Judgement, decide
 from moderation.deciding.models import Decision, StoredContent, StoredPicture
 from moderation.deciding.policy_table import PublishedPolicy
-from moderation.deciding.verdicts import Verdict, decide
 from moderation.deciding.writer import DecisionRows, DecisionWriter
 from moderation.policies.models import MAX_CONTEXT
 from moderation.policies.rules import Ruling
 from moderation.rights import is_test_key
 from registry.access.key_ring import Principal
-from registry.kit.compute_lock import compute_lock
+from registry.kit.inserts import new_row
 from registry.kit.text import storable
 
 TRY_AGAIN_AFTER = timedelta(seconds=10)
@@ -45,7 +44,7 @@ class Decided:
     content: Content
     policy: PublishedPolicy
     findings: Findings
-    verdict: Verdict
+    judgement: Judgement
     decision: Decision
     is_stored: bool
 
@@ -55,7 +54,9 @@ class Decided:
             self.decision,
             policy=self.policy.name,
             revision=self.policy.number,
-            explanation=Explanation(self.verdict.evidence, self.verdict.problems, self.verdict.is_cut, texts),
+            explanation=Explanation(
+                self.judgement.evidence, self.judgement.problems, self.judgement.is_cut, texts
+            ),
             findings=self.findings,
             is_stored=self.is_stored,
         )
@@ -80,23 +81,17 @@ async def decide_contents(
     policies = [policy or deciding.table.find(by.tenant_id, content.context) for content in contents]
     is_test = is_test_key(by)
     ends_at = time.monotonic() + _ASKING_SHARE * within_s
-    asking = Asking(replace(by, models=None), ends_at, priority, hold)
+    asking = Asking(replace(by, models=None), ends_at, priority, hold, waits=priority is Priority.BULK)
     examined = await _examine(contents, policies, asking, is_test=is_test)
     decided = [
-        _decided(one, verdict, policy, received_at, by, is_stored=not (is_test or one.content.do_not_store))
-        for (one, verdict), policy in zip(examined, policies, strict=True)
+        _decided(one, judgement, policy, received_at, by, is_stored=not (is_test or one.content.do_not_store))
+        for (one, judgement), policy in zip(examined, policies, strict=True)
     ]
     if not is_test:
         for one in decided:
-            deciding.writer.count(one.policy.policy_id, one.verdict, received_at)
+            deciding.writer.count(one.policy.policy_id, one.judgement, received_at)
     await store(deciding.writer, [one for one in decided if one.is_stored])
     return decided
-
-
-def decide_in_thread(contents: Sequence[Content], **options: Any) -> list[Decided]:
-    """Like `decide_contents`, for callers in threads; the work is done on the loop."""
-    with compute_lock.released():
-        return runtime.started().loop.wait_for(decide_contents(contents, **options))
 
 
 async def decide_again(held: Sequence[Decision]) -> list[Decided]:
@@ -113,8 +108,8 @@ async def decide_again(held: Sequence[Decision]) -> list[Decided]:
     asking = Asking(OURSELVES, time.monotonic() + _AGAIN_WITHIN_S, Priority.BULK)
     examined = await _examine(contents, policies, asking, is_test=False)
     return [
-        _decided(one, verdict, policy, before.received_at, OURSELVES, is_stored=True, before=before)
-        for (one, verdict), policy, before in zip(examined, policies, held, strict=True)
+        _decided(one, judgement, policy, before.received_at, OURSELVES, is_stored=True, before=before)
+        for (one, judgement), policy, before in zip(examined, policies, held, strict=True)
     ]
 
 
@@ -123,7 +118,7 @@ async def store(writer: DecisionWriter, decided: Sequence[Decided]) -> list[bool
     waited: list[Future[bool]] = []
     for one in decided:
         written = writer.add(_rows(one))
-        if one.verdict.ruling is not Ruling.ALLOW or one.decision.redecides_id is not None:
+        if one.judgement.ruling is not Ruling.ALLOW or one.decision.redecides_id is not None:
             waited.append(written)
     return [await asyncio.wrap_future(written) for written in waited]
 
@@ -146,9 +141,9 @@ def stored_content(decision: Decision) -> Content:
 
 async def _examine(
     contents: Sequence[Content], policies: Sequence[PublishedPolicy], asking: Asking, *, is_test: bool
-) -> list[tuple[Examined, Verdict]]:
-    """Each content with its verdict; the fixed texts of tests are not examined."""
-    fixed = {place: fixed_verdict(content) for place, content in enumerate(contents) if is_test}
+) -> list[tuple[Examined, Judgement]]:
+    """Each content with its judgement; the fixed texts of tests are not examined."""
+    fixed = {place: fixed_judgement(content) for place, content in enumerate(contents) if is_test}
     places = [place for place in range(len(contents)) if fixed.get(place) is None]
     found = await examine(
         [contents[place] for place in places], [policies[place].rules for place in places], asking
@@ -163,7 +158,7 @@ async def _examine(
 
 def _decided(
     one: Examined,
-    verdict: Verdict,
+    judgement: Judgement,
     policy: PublishedPolicy,
     received_at: datetime,
     by: Principal,
@@ -171,42 +166,45 @@ def _decided(
     is_stored: bool,
     before: Decision | None = None,
 ) -> Decided:
-    content, is_held = one.content, verdict.is_held and is_stored
+    content, is_held = one.content, judgement.is_held and is_stored
     tenant_id, key_id = (before.tenant_id, before.key_id) if before is not None else (by.tenant_id, by.key_id)
-    decision = Decision(
-        id=_new_id(),
-        policy_id=policy.policy_id,
-        revision_id=policy.revision_id,
-        tenant_id=tenant_id,
-        key_id=key_id,
-        ruling=verdict.ruling.value,
-        shadow_ruling=verdict.shadow_ruling.value,
-        codes=codes_of(verdict),
-        evidence_count=len(verdict.told),
-        evidence=encode_evidence(verdict),
-        findings=one.findings.to_bytes(),
-        text_score=verdict.text_score,
-        image_score=verdict.image_score,
-        content_id=storable(content.content_id, MAX_ID),
-        author_id=storable(content.author_id, MAX_ID),
-        context=storable(content.context, MAX_CONTEXT),
-        language=verdict.language[:8],
-        thread=storable(content.thread, MAX_ID),
-        url=storable(content.url, MAX_URL),
-        digest=content.digest,
-        received_at=received_at,
-        decided_at=timezone.now(),
-        redecides=before,
-        is_held=is_held,
-        tries=before.tries if before is not None else 0,
-        next_try_at=received_at + TRY_AGAIN_AFTER if is_held else None,
-    )
-    return Decided(content, policy, one.findings, verdict, decision, is_stored)
+    values = {
+        "id": _new_id(),
+        "policy_id": policy.policy_id,
+        "revision_id": policy.revision_id,
+        "tenant_id": tenant_id,
+        "key_id": key_id,
+        "ruling": judgement.ruling.value,
+        "shadow_ruling": judgement.shadow_ruling.value,
+        "codes": codes_of(judgement),
+        "evidence_count": len(judgement.told),
+        "evidence": encode_evidence(judgement),
+        "findings": one.findings.to_bytes(),
+        "text_score": judgement.text_score,
+        "image_score": judgement.image_score,
+        "content_id": storable(content.content_id, MAX_ID),
+        "author_id": storable(content.author_id, MAX_ID),
+        "context": storable(content.context, MAX_CONTEXT),
+        "language": judgement.language[:8],
+        "thread": storable(content.thread, MAX_ID),
+        "url": storable(content.url, MAX_URL),
+        "digest": content.digest,
+        "received_at": received_at,
+        "decided_at": timezone.now(),
+        "redecides_id": before.pk if before is not None else None,
+        "is_held": is_held,
+        "tries": before.tries if before is not None else 0,
+        "next_try_at": received_at + TRY_AGAIN_AFTER if is_held else None,
+    }
+    decision = new_row(Decision, values)
+    if before is not None:
+        decision.redecides = before
+    return Decided(content, policy, one.findings, judgement, decision, is_stored)
 
 
 def _rows(one: Decided) -> DecisionRows:
     content, decision = one.content, one.decision
-    keeps_files = one.verdict.ruling is not Ruling.ALLOW
+    keeps_files = one.judgement.ruling is not Ruling.ALLOW
     pictures = [
         StoredPicture(
             decision=decision,
@@ -218,8 +216,13 @@ def _rows(one: Decided) -> DecisionRows:
     ]
     return DecisionRows(
         decision=decision,
-        content=StoredContent(
-            decision=decision, text=storable(content.text, MAX_TEXT), title=storable(content.title, MAX_TITLE)
+        content=new_row(
+            StoredContent,
+            {
+                "decision_id": decision.pk,
+                "text": storable(content.text, MAX_TEXT),
+                "title": storable(content.title, MAX_TITLE),
+            },
         ),
         pictures=pictures,
         nbytes=content.nbytes + len(decision.findings) + len(decision.evidence) + 1_000,

@@ -15,10 +15,10 @@ from moderation.deciding.changes import Changes
 from moderation.deciding.detectors import OURSELVES, Asking
 from moderation.deciding.examination import Examined, ask_detector
 from moderation.deciding.findings import Findings
+from moderation.deciding.judgements import decide
 from moderation.deciding.models import Decision, DetectorTrial, RunStatus
 from moderation.deciding.policy_table import PolicyTable, PublishedPolicy, read_table
 from moderation.deciding.services import stored_content
-from moderation.deciding.verdicts import decide
 from moderation.policies.rules import Ruling
 from registry.catalogue.models import Version
 from registry.traffic.gates import GateOutcome, GateResult, SplitPlan

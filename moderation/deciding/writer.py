@@ -13,11 +13,12 @@ import structlog
 from django.db import DatabaseError, transaction
 from django.db.models import F
 
+from moderation.deciding.judgements import Judgement
 from moderation.deciding.models import Decision, StoredContent, StoredPicture
-from moderation.deciding.verdicts import Verdict
 from moderation.errors import WritesBehind
 from moderation.policies.models import RuleDay
-from moderation.policies.rules import Effect, Ruling
+from moderation.policies.rules import RuleEffect, Ruling
+from registry.kit.inserts import insert_rows
 from registry.kit.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.moderation")
@@ -27,7 +28,7 @@ _ROOM_BYTES = 256 << 20
 _AT_ONCE = 500
 _EVERY_S, _COUNTS_EVERY_S = 0.1, 2.0
 _BACKOFF = Backoff(first_s=0.2, longest_s=5.0)
-_COLUMNS = {Effect.NOTE: "noted", Effect.REVIEW: "reviewed", Effect.BLOCK: "blocked"}
+_COLUMNS = {RuleEffect.NOTE: "noted", RuleEffect.REVIEW: "reviewed", RuleEffect.BLOCK: "blocked"}
 
 
 class RuleUse(NamedTuple):
@@ -90,23 +91,23 @@ class DecisionWriter:
             self._threads.wake()
         return rows.written
 
-    def count(self, policy_id: int, verdict: Verdict, at: datetime) -> None:
+    def count(self, policy_id: int, judgement: Judgement, at: datetime) -> None:
         """Count which rules found something in a content."""
-        strongest: dict[tuple[str, bool], Effect] = {}
-        for one in verdict.evidence:  # gravest first
+        strongest: dict[tuple[str, bool], RuleEffect] = {}
+        for one in judgement.evidence:  # gravest first
             strongest.setdefault((one.rule, one.is_shadow), one.effect)
         if not strongest:
             return
         grave = [
             rule
             for (rule, is_shadow), effect in strongest.items()
-            if not is_shadow and effect.ruling == verdict.ruling
+            if not is_shadow and effect.ruling == judgement.ruling
         ]
         with self._lock:
             for (rule, is_shadow), effect in strongest.items():
                 counts = self._counts.setdefault(RuleUse(policy_id, rule, at.date(), is_shadow), Counter())
                 counts[_COLUMNS[effect]] += 1
-                counts["decisive"] += grave == [rule] and not is_shadow and effect is not Effect.NOTE
+                counts["decisive"] += grave == [rule] and not is_shadow and effect is not RuleEffect.NOTE
 
     def write(self) -> bool:
         """Write the oldest decisions; return whether there are more."""
@@ -174,8 +175,8 @@ def _write(batch: Sequence[DecisionRows]) -> set[UUID]:
     """Write all of them in one transaction; return the ids of those that were written."""
     with transaction.atomic():
         kept = [rows for rows in batch if rows.overtakes is None or _overtake(rows.overtakes)]
-        Decision.objects.bulk_create(rows.decision for rows in kept)
-        StoredContent.objects.bulk_create(rows.content for rows in kept)
+        insert_rows([rows.decision for rows in kept])
+        insert_rows([rows.content for rows in kept])
         StoredPicture.objects.bulk_create(_pictures_of(kept))
     return {rows.decision.pk for rows in kept}
 

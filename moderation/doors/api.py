@@ -59,7 +59,7 @@ class ContentForm(Base):
     )
 
 
-class Entity(Base):
+class SensitivePiece(Base):
     label = serializers.CharField()  # type: ignore[assignment]
     text = serializers.CharField(allow_null=True)
     part = serializers.CharField()
@@ -124,7 +124,7 @@ class DecisionAnswer(Base):
     )
     image_score = serializers.FloatField(allow_null=True)
     violations = serializers.ListField(child=serializers.CharField())
-    sensitive_info = Entity(many=True)
+    sensitive_info = SensitivePiece(many=True)
     categories = serializers.DictField(child=Category())
     evidence = EvidenceRow(many=True)
     problems = ProblemRow(many=True)

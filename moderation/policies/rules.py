@@ -43,7 +43,7 @@ class Ruling(StrEnum):
 _SEVERITY = {Ruling.ALLOW: 0, Ruling.REVIEW: 1, Ruling.BLOCK: 2}
 
 
-class Effect(StrEnum):
+class RuleEffect(StrEnum):
     """What a rule does when it finds something. `note` names the violation, and leaves the decision as it is."""
 
     NOTE = "note"
@@ -52,7 +52,7 @@ class Effect(StrEnum):
 
     @property
     def ruling(self) -> Ruling:
-        return Ruling.ALLOW if self is Effect.NOTE else Ruling(self.value)
+        return Ruling.ALLOW if self is RuleEffect.NOTE else Ruling(self.value)
 
 
 class RuleState(StrEnum):
@@ -88,20 +88,20 @@ class CutOffs(NamedTuple):
     review: float | None
     block: float | None
 
-    def passed(self, score: float) -> tuple[Effect, float] | None:
+    def passed(self, score: float) -> tuple[RuleEffect, float] | None:
         """The gravest effect that the score has, and its cut-off."""
         if self.block is not None and score > self.block:
-            return Effect.BLOCK, self.block
+            return RuleEffect.BLOCK, self.block
         if self.review is not None and score > self.review:
-            return Effect.REVIEW, self.review
+            return RuleEffect.REVIEW, self.review
         if self.note is not None and score > self.note:
-            return Effect.NOTE, self.note
+            return RuleEffect.NOTE, self.note
         return None
 
 
-def always(effect: Effect) -> CutOffs:
+def always(effect: RuleEffect) -> CutOffs:
     """For rules that find things without scores."""
-    return CutOffs(*(0.0 if effect is one else None for one in Effect))
+    return CutOffs(*(0.0 if effect is one else None for one in RuleEffect))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,10 +215,10 @@ def read_rules(content: Any) -> PolicyRules:
         raise InvalidPolicy("A policy is an object with `rules`.")
     if len(orjson.dumps(content, default=str)) > MAX_CONTENT_BYTES:
         raise InvalidPolicy(f"A policy may have at most {MAX_CONTENT_BYTES >> 20} MiB; shorten its lists.")
-    fields = _Fields(content, ())
+    fields = _RuleFields(content, ())
     rules = fields.values("rules", most=MAX_RULES, what="rules")
     read = PolicyRules(
-        tuple(_read_rule(_Fields(rule, ("rules", place))) for place, rule in enumerate(rules)),
+        tuple(_read_rule(_RuleFields(rule, ("rules", place))) for place, rule in enumerate(rules)),
         fields.language("default_language"),
         detector_name(*fields.detector("language_detector", may_be_empty=True)),
     )
@@ -237,7 +237,7 @@ def language_of(text: str) -> str:
     return text.partition("-")[0].lower()
 
 
-class _Fields:
+class _RuleFields:
     """An object of a policy's content, read field by field."""
 
     def __init__(self, values: Any, place: tuple[str | int, ...]) -> None:
@@ -345,7 +345,7 @@ class _Fields:
                 raise self.fail(str(name), f"there is no such field; here are {known}.")
 
 
-def _read_rule(fields: _Fields) -> Rule:
+def _read_rule(fields: _RuleFields) -> Rule:
     kind = fields.text("kind")
     if kind not in _KINDS:
         raise fields.fail("kind", f"use one of {', '.join(_KINDS)}.")
@@ -361,7 +361,7 @@ def _read_rule(fields: _Fields) -> Rule:
     return rule
 
 
-def _detector_rule(fields: _Fields, common: Mapping[str, Any]) -> DetectorRule:
+def _detector_rule(fields: _RuleFields, common: Mapping[str, Any]) -> DetectorRule:
     detector = detector_name(*fields.detector("detector"))
     return DetectorRule(
         **common,
@@ -372,7 +372,7 @@ def _detector_rule(fields: _Fields, common: Mapping[str, Any]) -> DetectorRule:
     )
 
 
-def _word_rule(fields: _Fields, common: Mapping[str, Any]) -> WordRule:
+def _word_rule(fields: _RuleFields, common: Mapping[str, Any]) -> WordRule:
     entries, anywhere = fields.texts("entries", most=MAX_ENTRIES, what="entries"), fields.flag("anywhere")
     matcher = _compile(fields, "entries", entries, lambda: WordList(entries, anywhere=anywhere))
     digest = _digest("words", entries, anywhere)
@@ -380,14 +380,14 @@ def _word_rule(fields: _Fields, common: Mapping[str, Any]) -> WordRule:
     return WordRule(**common, reads=reads, cut_offs=_effect(fields), digest=digest, matcher=matcher)
 
 
-def _pattern_rule(fields: _Fields, common: Mapping[str, Any]) -> PatternRule:
+def _pattern_rule(fields: _RuleFields, common: Mapping[str, Any]) -> PatternRule:
     patterns = fields.texts("patterns", most=MAX_ENTRIES, what="patterns")
     matcher = _compile(fields, "patterns", patterns, lambda: PatternList(patterns))
     digest, reads = _digest("patterns", patterns), fields.reads(*TEXT_PARTS)
     return PatternRule(**common, reads=reads, cut_offs=_effect(fields), digest=digest, matcher=matcher)
 
 
-def _hash_rule(fields: _Fields, common: Mapping[str, Any]) -> HashRule:
+def _hash_rule(fields: _RuleFields, common: Mapping[str, Any]) -> HashRule:
     hashes = fields.texts("hashes", most=MAX_HASHES, what="hashes")
     distance = fields.take("distance", PDQ_DISTANCE)
     if isinstance(distance, bool) or not isinstance(distance, int) or not 0 <= distance <= PDQ_DISTANCE:
@@ -402,7 +402,7 @@ def _hash_rule(fields: _Fields, common: Mapping[str, Any]) -> HashRule:
     )
 
 
-_KINDS: Mapping[str, Callable[[_Fields, Mapping[str, Any]], Rule]] = {
+_KINDS: Mapping[str, Callable[[_RuleFields, Mapping[str, Any]], Rule]] = {
     DetectorRule.kind: _detector_rule,
     WordRule.kind: _word_rule,
     PatternRule.kind: _pattern_rule,
@@ -410,11 +410,11 @@ _KINDS: Mapping[str, Callable[[_Fields, Mapping[str, Any]], Rule]] = {
 }
 
 
-def _effect(fields: _Fields) -> CutOffs:
-    return always(fields.one_of("effect", Effect))
+def _effect(fields: _RuleFields) -> CutOffs:
+    return always(fields.one_of("effect", RuleEffect))
 
 
-def _compile(fields: _Fields, name: str, entries: Sequence[str], compiled: Callable[[], Any]) -> Any:
+def _compile(fields: _RuleFields, name: str, entries: Sequence[str], compiled: Callable[[], Any]) -> Any:
     if not entries:
         raise fields.fail(name, "the list is empty.")
     try:

@@ -18,6 +18,7 @@ from inference.serving import online_batches, queues, runtime
 from inference.serving.worker_process import STOP_HOOKS, WATCHES, QueueProgress, Shutdown, WorkerWatchdog
 from moderation.deciding import process as deciding
 from roundhouse.command_lines import worker_queues
+from roundhouse.process import freeze_heap
 
 log = structlog.get_logger("roundhouse.worker")
 
@@ -111,6 +112,7 @@ def start() -> None:
     readers.start_predictions()
     WATCHES.add("queues", deliveries.seen)
     _watchdog.start()
+    freeze_heap()
 
 
 def begin_stop() -> None:

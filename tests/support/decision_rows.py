@@ -9,11 +9,11 @@ from PIL import Image
 
 from moderation.deciding.answers import encode_evidence
 from moderation.deciding.findings import Findings
+from moderation.deciding.judgements import Evidence, Judgement, Problem
 from moderation.deciding.models import Decision, StoredContent, StoredPicture
-from moderation.deciding.verdicts import Evidence, Problem, Verdict
 from moderation.policies import services
 from moderation.policies.models import Policy
-from moderation.policies.rules import Effect, Ruling
+from moderation.policies.rules import RuleEffect, Ruling
 from tests.support.factories import an_actor
 
 LISTED = {"name": "listed", "kind": "words", "code": "slurs", "entries": ["blockhead"], "effect": "block"}
@@ -46,15 +46,15 @@ def a_decision(
 ) -> Decision:
     """A stored decision by the policy's current revision. `text` None: the content is not stored any more."""
     moment = at or timezone.now()
-    verdict = Verdict(Ruling(ruling), evidence, problems, Ruling(ruling), "en", None, None)
+    judgement = Judgement(Ruling(ruling), evidence, problems, Ruling(ruling), "en", None, None)
     decision = Decision.objects.create(
         policy=policy,
         revision=policy.current,
         ruling=ruling,
         shadow_ruling=ruling,
-        codes=list(dict.fromkeys(one.code for one in verdict.told)),
-        evidence_count=len(verdict.told),
-        evidence=encode_evidence(verdict),
+        codes=list(dict.fromkeys(one.code for one in judgement.told)),
+        evidence_count=len(judgement.told),
+        evidence=encode_evidence(judgement),
         findings=(findings or Findings(["text"])).to_bytes(),
         digest=bytes(32),
         received_at=moment,
@@ -71,11 +71,11 @@ def a_decision(
 def listed(start: int, end: int, entry: str = "blockhead", **more: Any) -> Evidence:
     """A word of a list, found in the text."""
     return Evidence(
-        "listed", "slurs", Effect.BLOCK, "text", 1.0, 0.0, place=[start, end], entry=entry, **more
+        "listed", "slurs", RuleEffect.BLOCK, "text", 1.0, 0.0, place=[start, end], entry=entry, **more
     )
 
 
-def a_box(left: int, top: int, right: int, bottom: int, effect: Effect = Effect.BLOCK) -> Evidence:
+def a_box(left: int, top: int, right: int, bottom: int, effect: RuleEffect = RuleEffect.BLOCK) -> Evidence:
     """An object, found in the only picture."""
     place = [left, top, right, bottom]
     return Evidence("weapons", "weapon", effect, "image", 0.93, 0.8, False, "shapes", 1, "knife", place)

@@ -64,8 +64,8 @@ def job_reply(job: Job) -> dict[str, Any]:
     return {
         "job": str(job.pk),
         "status": job.status,
-        "model": job.model.slug,
-        "version": job.version.number,
+        "model": job.model.slug if job.model is not None else None,
+        "version": job.version.number if job.version is not None else None,
         "rows_done": job.rows_done,
         "rows_bad": job.rows_bad,
         "failure": job.failure,

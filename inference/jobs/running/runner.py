@@ -15,8 +15,9 @@ from django.db import DatabaseError, close_old_connections
 from inference.engine.errors import EngineStopped, RunStuck
 from inference.engine.threads import LowPriority
 from inference.errors import Stopping
+from inference.jobs.kinds import ChunkFailed, ClaimLost
 from inference.jobs.running import work
-from inference.jobs.running.work import ChunkFailed, ClaimLost, HeldChunk, HeldChunks
+from inference.jobs.running.work import HeldChunk, HeldChunks
 from inference.jobs.services import ledger
 from inference.serving.worker_process import STOP_HOOKS, WATCHES, QueueProgress
 from registry.kit.loops import DATABASE_AWAY, Backoff, Loop, ThreadGroup

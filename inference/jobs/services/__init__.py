@@ -1,6 +1,7 @@
 """Services that change jobs and stores."""
 
-from inference.jobs.services.acceptance import SubmittedJob, accept
+from inference.jobs.kinds import SubmittedJob
+from inference.jobs.services.acceptance import accept
 from inference.jobs.services.changes import cancel, retry
 from inference.jobs.services.completion import deliver_results, sweep_deliveries
 from inference.jobs.services.storage import StoreSettings, add_store, change_store, remove_store

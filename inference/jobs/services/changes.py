@@ -49,7 +49,7 @@ def retry(*, job: Job, by: Actor, reason: str) -> Job:
         expires_at=completion.expiry_time(),
     )
     job.refresh_from_db()
-    dispatch.hint(job.model)
+    dispatch.hint(job.pool)
     after = {"status": job.status, "chunks_tried": retried}
     record_change(action="retry_job", subject=job, before=before, after=after, reason=reason, by=by)
     return job

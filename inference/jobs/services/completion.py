@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from inference.jobs import dispatch, storage
 from inference.jobs.errors import StoreUnavailable
+from inference.jobs.kinds import subject_of
 from inference.jobs.models import Chunk, Job
 from inference.jobs.selectors import results_of
 from inference.jobs.transitions import OPEN, STUCK, ChunkStatus, Status
@@ -77,7 +78,7 @@ def report_dead_chunk(job: Job, chunk: Chunk, why: str) -> None:
         JOB_DEAD_LETTER,
         subject=_subject(job),
         data={**_event_data(job), "part": None if chunk.is_plan else chunk.index, "why": why},
-        summary=f"Job {job} of {job.version}: {part} was abandoned. {why}",
+        summary=f"Job {job} of {subject_of(job)}: {part} was abandoned. {why}",
     )
     if chunk.is_plan:
         fail_job(job, f"Its file could not be cut into parts. {why}")
@@ -104,7 +105,8 @@ def end_job(job: Job, status: Status, failure: str = "") -> None:
         JOB_DONE,
         subject=_subject(job),
         data=_event_data(job),
-        summary=f"Job {job} of {job.version} ended as {job.status}: {job.rows_done} rows processed, {job.rows_bad} skipped.",
+        summary=f"Job {job} of {subject_of(job)} ended as {job.status}: {job.rows_done} rows processed, "
+        f"{job.rows_bad} skipped.",
     )
     if job.output_ref and status is Status.DONE:
         dispatch.deliver(job.pk)
@@ -113,14 +115,15 @@ def end_job(job: Job, status: Status, failure: str = "") -> None:
 
 
 def _subject(job: Job) -> AuditSubject:
-    return AuditSubject("job", str(job.pk), str(job), job.model.slug)
+    return AuditSubject("job", str(job.pk), str(job), job.model.slug if job.model is not None else "")
 
 
 def _event_data(job: Job) -> dict[str, Any]:
     return {
         "job": str(job.pk),
-        "model": job.model.slug,
-        "version": job.version.number,
+        "kind": job.kind,
+        "model": job.model.slug if job.model is not None else None,
+        "version": job.version.number if job.version is not None else None,
         "status": job.status,
         "failure": job.failure,
         "rows_total": job.rows_total,

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Coalesce, Now
 
-from inference.jobs.models import Chunk, Job
+from inference.jobs.models import POOL_OF_JOB, Chunk, Job
 from inference.jobs.services import completion
 from inference.jobs.transitions import OPEN, ChunkStatus, Status
 from inference.rows import Contract
@@ -60,7 +60,7 @@ def waiting_in_turn(pool: str | None = None) -> Iterator[Chunk]:
     waits = Exists(Chunk.objects.filter(job=OuterRef("pk"), status=ChunkStatus.WAITING))
     jobs = Job.objects.filter(waits, status__in=OPEN).order_by("served_at")
     if pool is not None:
-        jobs = jobs.filter(model__pool=pool)
+        jobs = jobs.alias(pool_of_job=POOL_OF_JOB).filter(pool_of_job=pool)
     for job_id in jobs.values_list("pk", flat=True)[:_MAX_CANDIDATES]:
         first = Chunk.objects.filter(job=job_id, status=ChunkStatus.WAITING).order_by("index").first()
         if first is not None:

@@ -5,10 +5,9 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from inference.jobs import dispatch, files
-from inference.jobs.models import Chunk, Job
+from inference.jobs.models import POOL_OF_JOB, Chunk, Job
 from inference.jobs.services import completion, ledger
 from inference.jobs.transitions import ENDED, OPEN, ChunkStatus
-from registry.catalogue.models import Model
 from registry.kit.loops import Attempts
 
 _MAX_EXPIRED = 200
@@ -18,11 +17,10 @@ def sweep_jobs() -> int:
     """Free expired leases, and resend hints for waiting chunks; return how many leases were freed."""
     with Attempts() as attempt:
         freed = attempt(ledger.free_expired)
-        waiting = Chunk.objects.filter(
-            job__model=OuterRef("pk"), job__status__in=OPEN, status=ChunkStatus.WAITING
-        )
-        for model in Model.objects.filter(Exists(waiting)):
-            attempt(dispatch.hint, model)
+        waits = Exists(Chunk.objects.filter(job=OuterRef("pk"), status=ChunkStatus.WAITING))
+        jobs = Job.objects.filter(waits, status__in=OPEN).order_by()
+        for pool in jobs.values_list(POOL_OF_JOB, flat=True).distinct():
+            attempt(dispatch.hint, pool)
     return freed or 0
 
 

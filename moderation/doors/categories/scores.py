@@ -10,7 +10,7 @@ from moderation.deciding.services import Decided
 from moderation.doors.categories import table
 from moderation.doors.categories.labels import labels_in_memory
 from moderation.doors.categories.protocols import CATEGORIES, category_named
-from moderation.policies.rules import DetectorRule, Effect, HashRule, ListRule, PolicyRules, RuleState
+from moderation.policies.rules import DetectorRule, HashRule, ListRule, PolicyRules, RuleEffect, RuleState
 
 
 class FoundPlace(NamedTuple):
@@ -53,7 +53,7 @@ def score_categories(protocol: str, decided: Decided) -> Mapping[str, CategorySc
     _add_found(scores, feeding, decided)
     _add_looked_at(scores, feeding, decided)
     _add_evidence(scores, feeding, decided)
-    for source in dict.fromkeys(problem.source for problem in decided.verdict.problems):
+    for source in dict.fromkeys(problem.source for problem in decided.judgement.problems):
         for category in feeding.categories_of_source(source):
             scores[category].failed.append(source)
     return scores
@@ -155,8 +155,8 @@ def _add_matches(score: CategoryScore, rule: ListRule, decided: Decided) -> None
 
 
 def _add_evidence(scores: Mapping[str, CategoryScore], feeding: Feeding, decided: Decided) -> None:
-    for one in decided.verdict.told:
-        if one.effect is Effect.NOTE:
+    for one in decided.judgement.told:
+        if one.effect is RuleEffect.NOTE:
             continue
         by_code = feeding.category_of_code(one.code)
         by_label = feeding.categories_of_label(one.detector, one.label) if one.detector else ()

@@ -135,7 +135,7 @@ def _join_parts(parts: list[dict[str, Any]]) -> dict[str, Any]:
 def _result(decided: Decided) -> dict[str, Any]:
     scores = score_categories(ForeignProtocol.OPENAI, decided)
     return {
-        "flagged": decided.verdict.ruling is not Ruling.ALLOW,
+        "flagged": decided.judgement.ruling is not Ruling.ALLOW,
         "categories": {name: score.is_violated for name, score in scores.items()},
         "category_scores": {name: _score(score) for name, score in scores.items()},
         "category_applied_input_types": {name: sorted(score.kinds) for name, score in scores.items()},

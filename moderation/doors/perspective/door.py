@@ -104,7 +104,7 @@ class PerspectiveDoor(JsonDoor):
             "languages": wanted.languages or _language(one),
             "roundhouse": ours,
         }
-        if not wanted.languages and one.verdict.language and not one.policy.rules.default_language:
+        if not wanted.languages and one.judgement.language and not one.policy.rules.default_language:
             answer["detectedLanguages"] = _language(one)
         if wanted.client_token:
             answer["clientToken"] = wanted.client_token
@@ -193,10 +193,10 @@ def _check_attributes(requested: Iterable[str], known: set[str]) -> None:
 
 def _check_scored(score: CategoryScore, decided: Decided, ours: dict[str, Any]) -> None:
     """Raise unless everything that the attribute needs was asked and has answered."""
-    codes = {problem.code for problem in decided.verdict.problems}
+    codes = {problem.code for problem in decided.judgement.problems}
     if "language_not_covered" in codes or (score.is_known and not score.kinds):
         raise LanguageNotScored(
-            f"Attribute {score.category} does not support the language {decided.verdict.language or 'of the comment'}."
+            f"Attribute {score.category} does not support the language {decided.judgement.language or 'of the comment'}."
         )
     if not score.is_known:
         raise AttributeNotScored(
@@ -226,7 +226,7 @@ def _attribute_scores(
 
 
 def _fixed_score(decided: Decided) -> float:
-    return float(any(one.code == FIXED_CODE for one in decided.verdict.told))
+    return float(any(one.code == FIXED_CODE for one in decided.judgement.told))
 
 
 def _spans(
@@ -250,7 +250,7 @@ def _score(value: float) -> dict[str, Any]:
 
 
 def _language(decided: Decided) -> list[str]:
-    return [decided.verdict.language] if decided.verdict.language else []
+    return [decided.judgement.language] if decided.judgement.language else []
 
 
 def _details(fields: Mapping[str, Any]) -> Iterable[dict[str, Any]]:

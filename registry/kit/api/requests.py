@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 import orjson
@@ -43,6 +43,10 @@ def HasRight(right: str) -> type[BasePermission]:
     return Permission
 
 
+# One right, or several of which one is enough. A function is asked at each request: apps register rights later.
+NeededRights = str | tuple[str, ...] | Callable[[], tuple[str, ...]]
+
+
 class RightsOfActions(BasePermission):
     """Look the action up in the view set's `rights`; if it lists several, one is enough."""
 
@@ -50,6 +54,8 @@ class RightsOfActions(BasePermission):
         if view.action is None:  # the route does not support the method: DRF answers 405
             return request.successful_authenticator is not None
         needed = view.rights.get(view.action, ())
+        if callable(needed):
+            needed = needed()
         rights = (needed,) if isinstance(needed, str) else needed
         return any(holds(request, right) for right in rights)
 

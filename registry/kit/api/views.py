@@ -20,6 +20,7 @@ from rest_framework.viewsets import GenericViewSet
 from registry.kit.actors import Actor
 from registry.kit.api.lists import CursorPages, StrictFilters
 from registry.kit.api.requests import (
+    NeededRights,
     RightsOfActions,
     StrictJSONParser,
     actor_of,
@@ -55,7 +56,7 @@ class RegistrySchema(AutoSchema):
 class RegistryViewSet(GenericViewSet[R], ListModelMixin):
     """Lists and shows rows; actions that change them call `created` and `changed`."""
 
-    rights: ClassVar[Mapping[str, str | tuple[str, ...]]] = {}  # action -> right; other actions are denied
+    rights: ClassVar[Mapping[str, NeededRights]] = {}  # action -> right; other actions are denied
     paging_order: ClassVar[str] = "-pk"
     permission_classes = [RightsOfActions]
     pagination_class = CursorPages

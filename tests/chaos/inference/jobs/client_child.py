@@ -19,8 +19,9 @@ from inference.jobs import services  # noqa: E402
 from inference.jobs.services import SubmittedJob  # noqa: E402
 from registry.access.policies import command_actor  # noqa: E402
 from tests.chaos.inference.jobs.installation import DEATH  # noqa: E402
+from tests.support.lengths import LENGTHS, lengths_installed  # noqa: E402
 
-PATH, JOBS, ROWS, DEATHS = sys.argv[1], *map(int, sys.argv[2:])
+PATH, JOBS, ROWS, DEATHS, KIND = sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5]
 _writing = Lock()
 _log = open(PATH, "a")  # noqa: SIM115 (open as long as the client lives)
 
@@ -37,7 +38,11 @@ def send(number: int) -> None:
     job_id = uuid.uuid4()
     value = DEATH if number in deadly else float(number + 1)
     note(did="send", job=str(job_id), value=value, rows=ROWS)
-    order = SubmittedJob(model="double", rows=[{"x": value}] * ROWS, job_id=job_id)
+    if KIND == LENGTHS:
+        target = {"kind": LENGTHS, "rows": [{"text": "x" * int(2 * value)}] * ROWS}
+    else:
+        target = {"model": "double", "rows": [{"x": value}] * ROWS}
+    order = SubmittedJob(**target, job_id=job_id)
     while True:
         try:
             services.accept(order, by=command_actor("client"), principal=None)
@@ -50,5 +55,5 @@ def send(number: int) -> None:
 
 
 deadly = set(random.Random(7).sample(range(JOBS), DEATHS))
-with ThreadPoolExecutor(4) as threads:
+with lengths_installed(), ThreadPoolExecutor(4) as threads:
     list(threads.map(send, range(JOBS)))

@@ -71,11 +71,13 @@ class Installation:
         wait_until(lambda: "jobs are taken" in self.output_of(worker), within_s=120, what="a worker")
         return worker
 
-    def start_client(self, jobs, *, rows=1, deaths=0):
+    def start_client(self, jobs, *, rows=1, deaths=0, kind="prediction"):
         log = self.folder / f"client-{len(self.client_logs)}.log"
         log.touch()
         self.client_logs.append(log)
-        self._clients.append(self._python("client_child.py", str(log), str(jobs), str(rows), str(deaths)))
+        self._clients.append(
+            self._python("client_child.py", str(log), str(jobs), str(rows), str(deaths), kind)
+        )
         return self._clients[-1]
 
     def sent(self):

@@ -58,10 +58,10 @@ def test_a_thousand_jobs_survive_three_kills(house, seed):
     assert len(house.sent()) == 1_000
 
 
-def lose_a_worker(house, *changes):
+def lose_a_worker(house, *changes, **jobs):
     """Have a worker take a chunk, whose run takes a while, and kill it in the middle; another does the rest."""
     worker = house.wait_for_worker(house.start_worker("slow", *changes))
-    client = house.start_client(10)
+    client = house.start_client(10, **jobs)
     wait_until(lambda: house.said("chunk answered"), within_s=60, what="a chunk with a worker")
     worker.kill()
     house.wait_for_client(client, within_s=30)
@@ -70,6 +70,15 @@ def lose_a_worker(house, *changes):
 
 def test_chunk_of_a_killed_worker_is_done_by_another(small_house):
     lose_a_worker(small_house)
+
+    small_house.wait_until_over(10, within_s=60)
+
+    assert small_house.problems() == []
+    assert small_house.said("lease lost")
+
+
+def test_chunk_of_a_job_without_a_model_is_done_by_another(small_house):
+    lose_a_worker(small_house, "lengths", rows=3, kind="lengths")
 
     small_house.wait_until_over(10, within_s=60)
 

@@ -16,6 +16,7 @@ from inference.jobs.running import runner, work  # noqa: E402
 from inference.jobs.services import ledger  # noqa: E402
 from roundhouse import command_lines  # noqa: E402
 from tests.chaos.inference.jobs.installation import DEATH  # noqa: E402
+from tests.support.lengths import lengths_installed  # noqa: E402
 
 SLOW_S = 1.0  # between an answer and its writing: long enough to be killed or stopped there
 CHANGES = set(sys.argv[1:])
@@ -38,6 +39,10 @@ if "slow" in CHANGES:
         return results
 
     work.answer_chunk = answer_slowly
+
+if "lengths" in CHANGES:
+    lengths = lengths_installed()
+    lengths.__enter__()
 
 if "deadly" in CHANGES:
     run = OnnxSession.run

@@ -28,7 +28,7 @@ def lines(*values):
 
 @pytest.fixture(autouse=True)
 def two_rows_a_chunk(monkeypatch):
-    monkeypatch.setattr("inference.jobs.services.acceptance.chunk_rows_for", lambda version: 2)
+    monkeypatch.setattr("inference.jobs.predictions.chunk_rows_for", lambda version: 2)
 
 
 @pytest.mark.both

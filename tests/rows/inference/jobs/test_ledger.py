@@ -14,6 +14,7 @@ from inference.jobs.services import ledger
 from inference.jobs.services.ledger import ChunkResults
 from inference.jobs.services.sweeps import sweep_jobs
 from inference.jobs.transitions import ALLOWED, CHUNK_ALLOWED, CHUNK_MEANING, MEANING, ChunkStatus, Status
+from registry.catalogue.models import Model
 from registry.record.models import AuditRecord, Event
 from registry.record.sentences import describe
 from tests.support.factories import a_live_model, an_actor
@@ -36,7 +37,7 @@ def a_file_job():
 
 @pytest.fixture(autouse=True)
 def single_rows(monkeypatch):
-    monkeypatch.setattr("inference.jobs.services.acceptance.chunk_rows_for", lambda version: 1)
+    monkeypatch.setattr("inference.jobs.predictions.chunk_rows_for", lambda version: 1)
 
 
 def take(holder="worker-1", pool=None):
@@ -402,17 +403,20 @@ def test_a_lease_that_cannot_be_freed_keeps_no_other_from_it(monkeypatch):
     assert [chunk.job_id for chunk in left] == [first.pk]
 
 
-def test_a_model_that_cannot_be_hinted_at_keeps_no_other_from_it(monkeypatch):
-    first, *_ = [a_job().model for _ in range(3)]
+def test_a_pool_that_cannot_be_hinted_at_keeps_no_other_from_it(monkeypatch):
+    for pool in ("one", "two", "three", "three"):
+        model = a_live_model(100)
+        Model.objects.filter(pk=model.pk).update(pool=pool)
+        a_job(model=model)
     hinted = []
 
-    def odd_for_one(model):
-        if model == first:
+    def odd_for_one(pool):
+        if pool == "one":
             raise KeyError("odd")
-        hinted.append(model)
+        hinted.append(pool)
 
     monkeypatch.setattr("inference.jobs.services.sweeps.dispatch.hint", odd_for_one)
     with pytest.raises(KeyError):
         sweep_jobs()
 
-    assert len(hinted) == 2
+    assert sorted(hinted) == ["three", "two"]

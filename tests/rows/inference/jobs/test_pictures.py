@@ -13,10 +13,11 @@ import pyarrow.parquet
 import pytest
 from rest_framework.test import APIClient
 
-from inference.jobs import files, selectors
+from inference.jobs import files, predictions, selectors
 from inference.jobs.models import RESULT_FORMATS, Format, InputSource, Job
 from inference.jobs.running import fetched_items
-from inference.jobs.running import work as running
+from inference.jobs.running import predictor as running
+from inference.jobs.running.work import HeldChunk
 from inference.pipelines import pictures
 from inference.serving import item_urls, runtime
 from registry.access.keys import ring
@@ -167,7 +168,7 @@ class TestZip:
         assert "its end is missing" in job.failure
 
     def test_chunks_are_read_one_by_one(self, colours, monkeypatch):
-        monkeypatch.setattr("inference.jobs.services.acceptance.chunk_rows_for", lambda version: 2)
+        monkeypatch.setattr("inference.jobs.predictions.chunk_rows_for", lambda version: 2)
         entries = {f"{number}.png": a_picture(colour(number)) for number in range(7)}
 
         job = from_file(colours, zipped(entries), Format.ZIP)
@@ -334,11 +335,9 @@ class TestUrls:
 
     def test_a_chunk_of_urls_is_small_and_each_fetch_is_progress(self, colours, internet, monkeypatch):
         events = []
-        monkeypatch.setattr(running, "_URL_CHUNK_ROWS", 4)
+        monkeypatch.setattr(predictions, "_URL_CHUNK_ROWS", 4)
         monkeypatch.setattr(fetched_items, "fetch_item", _noted(events, item_urls.fetch_item))
-        monkeypatch.setattr(
-            running.HeldChunk, "note_progress", _noted(events, running.HeldChunk.note_progress)
-        )
+        monkeypatch.setattr(HeldChunk, "note_progress", _noted(events, HeldChunk.note_progress))
         urls = [at(f"red.png?{number}") for number in range(10)]
 
         job = from_file(colours, "image_url\n" + "\n".join(urls), Format.CSV)

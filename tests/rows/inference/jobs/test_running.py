@@ -54,7 +54,7 @@ def test_rows_share_a_run_as_the_batch_proof_says(engine, proven_rows, runs):
 
 def test_several_threads_share_the_chunks_of_a_job(engine, monkeypatch):
     version = engine.a_live_version()
-    monkeypatch.setattr("inference.jobs.services.acceptance.chunk_rows_for", lambda version: 3)
+    monkeypatch.setattr("inference.jobs.predictions.chunk_rows_for", lambda version: 3)
 
     job = work_off(order(version, *map(float, range(20))), threads=3)
 
@@ -121,7 +121,7 @@ def test_missing_values_reach_the_model_where_the_contract_says_so_whatever_the_
 
 
 def test_too_many_bad_rows_end_the_job_over_all_its_chunks(engine, monkeypatch):
-    monkeypatch.setattr("inference.jobs.services.acceptance.chunk_rows_for", lambda version: 2)
+    monkeypatch.setattr("inference.jobs.predictions.chunk_rows_for", lambda version: 2)
     skip = {"on_row_error": "skip", "error_limit": 1}
     job = work_off(order(engine.a_live_version(), POISON, 1.0, POISON, 2.0, 5.0, 6.0, contract=skip))
 
@@ -132,7 +132,7 @@ def test_too_many_bad_rows_end_the_job_over_all_its_chunks(engine, monkeypatch):
 
 
 def test_retry_does_only_what_failed(engine, monkeypatch):
-    monkeypatch.setattr("inference.jobs.services.acceptance.chunk_rows_for", lambda version: 1)
+    monkeypatch.setattr("inference.jobs.predictions.chunk_rows_for", lambda version: 1)
     job = work_off(order(engine.a_live_version(), 1.0, POISON))
     assert (job.status, chunk_statuses(job)) == ("failed", ["done", "failed"])
     Chunk.objects.filter(job=job, index=1).update(inputs=rows_of(2.0))

@@ -9,7 +9,8 @@ import pytest
 
 from inference.jobs import files, selectors
 from inference.jobs.models import Format, InputSource
-from inference.jobs.running import work as running
+from inference.jobs.running import predictor as running
+from inference.jobs.running.work import HeldChunk
 from inference.pipelines.text_classification import TextClassification
 from inference.rows import RowBatch, RowError
 from inference.serving import runtime
@@ -89,7 +90,7 @@ def test_long_texts_share_no_batch_and_reading_them_is_progress(tone, monkeypatc
         monkeypatch.setattr(kind, name, noted)
 
     monkeypatch.setattr(running, "_BATCH_CHARACTERS", 10)
-    note(running.HeldChunk, "note_progress")
+    note(HeldChunk, "note_progress")
     for step in ("encode", "decode", "tensors_of"):
         note(TextClassification, step)
 

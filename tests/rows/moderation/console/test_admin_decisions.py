@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from moderation.deciding.findings import DetectorAnswer, Findings
-from moderation.deciding.verdicts import Problem
+from moderation.deciding.judgements import Problem
 from moderation.rights import ModerationRole
 from registry.access.policies import Role
 from tests.support.decision_rows import a_box, a_decision, a_list_policy, a_png, listed

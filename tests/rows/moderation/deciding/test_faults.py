@@ -198,7 +198,7 @@ def test_a_database_that_is_away_while_a_block_is_written(moderate, deciding, mo
 def test_without_the_guard_a_failure_would_allow(moderate, monkeypatch):
     """The control: what these tests find when failures are forgotten."""
     monkeypatch.setattr(type(runtime.started()), "infer", raising(engine.Overloaded))
-    monkeypatch.setattr("moderation.deciding.verdicts._note_unanswered", lambda *arguments: None)
+    monkeypatch.setattr("moderation.deciding.judgements._note_unanswered", lambda *arguments: None)
 
     with pytest.raises(AssertionError):
         _check_nothing_is_allowed(_decisions(moderate, CLEAN), "toxicity")

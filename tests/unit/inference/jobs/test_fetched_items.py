@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from inference.engine.errors import Overloaded
+from inference.jobs.kinds import ClaimLost
 from inference.jobs.running import fetched_items
 from inference.jobs.running.fetched_items import FetchedItems
-from inference.jobs.running.work import ClaimLost
 from inference.pipelines.errors import InvalidItem, ItemNotFetched
 from inference.pipelines.image_classification import ImageClassification
 from inference.rows import RowBatch, RowError

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from inference.rows import Contract
+from inference.rows.errors import BadContract
 from inference.rows.layout import FileColumns, choose_signature, lay_out
 from inference.tensors.signature import Signature, TensorSpec
 
@@ -89,6 +90,19 @@ def test_columns_that_rows_may_lack_are_read_where_they_are(have, read, needed):
     assert [item.spec.name for item in layout.inputs] == read
     assert layout.needed == needed
     assert layout.columns == tuple(read)
+
+
+def test_a_file_with_none_of_the_columns_that_rows_may_lack_is_refused():
+    inputs = (
+        TensorSpec("title", "BYTES", (None,), optional=True),
+        TensorSpec("text", "BYTES", (None,), optional=True),
+    )
+    signature = Signature(inputs, OUT, may_lack=frozenset({"title", "text"}))
+
+    with pytest.raises(BadContract, match="none of the columns 'title', 'text'; it has 'words'"):
+        lay_out(Contract(), signature, FileColumns(("words",)))
+    layout = lay_out(Contract(), signature, FileColumns(("text", "words")), merges=True)
+    assert (layout.columns, layout.merges) == (("text",), True)
 
 
 def test_other_optional_inputs_are_read_only_if_the_contract_names_them():

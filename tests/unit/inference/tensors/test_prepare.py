@@ -420,6 +420,28 @@ def test_any_json_is_taken_or_refused_by_name(value, datatype, shape):
         assert all(want in (None, have) for want, have in zip(shape, tensor.shape, strict=True))
 
 
+def test_bytes_and_ids_may_be_missing_where_rows_may_lack_them():
+    specs = tuple(TensorSpec(name, "BYTES", (None,), optional=True) for name in ("file", "id"))
+    signature = Signature(
+        specs,
+        (),
+        binary_inputs=frozenset({"file"}),
+        id_inputs=frozenset({"id"}),
+        may_lack=frozenset({"file", "id"}),
+    )
+    raw = {"file": [b"\xff", None, "text"], "id": [7, None, "eight"]}
+
+    tensors = prepare(signature, raw, allow_non_finite=True)
+
+    assert tensors["file"].tolist() == [b"\xff", None, "text"]
+    assert tensors["id"].tolist() == ["7", None, "eight"]
+    for options in ({"allow_non_finite": False}, {"allow_non_finite": False, "online": True}):
+        with pytest.raises(InvalidInput):
+            prepare(signature, {"file": [None]}, **options)
+        with pytest.raises(InvalidInput):
+            prepare(signature, {"id": [None]}, **options)
+
+
 def test_a_text_may_be_missing_where_rows_may_lack_it():
     signature = Signature((TensorSpec("x", "BYTES", (None,), optional=True),), (), may_lack=frozenset({"x"}))
 

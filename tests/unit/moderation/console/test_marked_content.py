@@ -3,13 +3,13 @@
 import random
 
 from moderation.console.marked_content import mark_text, numbered
-from moderation.deciding.verdicts import Evidence
-from moderation.policies.rules import Effect
+from moderation.deciding.judgements import Evidence
+from moderation.policies.rules import RuleEffect
 
 TEXT = "0123456789"
 
 
-def at(start, end, effect=Effect.BLOCK):
+def at(start, end, effect=RuleEffect.BLOCK):
     return Evidence("rule", "code", effect, "text", 1.0, 0.0, place=[start, end], entry="entry")
 
 
@@ -40,7 +40,7 @@ def test_all_of_the_text_is_there_whatever_is_marked():
 
 def test_labels_are_about_the_whole():
     label = Evidence(
-        "rule", "code", Effect.REVIEW, "text", 0.8, 0.5, detector="tone", version=1, label="angry"
+        "rule", "code", RuleEffect.REVIEW, "text", 0.8, 0.5, detector="tone", version=1, label="angry"
     )
 
     marked = mark_text("text", "Text", TEXT, numbered([label, at(0, 1)]))

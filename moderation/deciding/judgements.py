@@ -1,4 +1,4 @@
-"""From findings to a verdict: pure, and the same for a new content, a stored one, and a preview."""
+"""From findings to a judgement: pure, and the same for a new content, a stored one, and a preview."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from moderation.deciding.findings import DetectorAnswer, Findings, kind_of_part
 from moderation.policies.rules import (
     TEXT_PARTS,
     DetectorRule,
-    Effect,
     HashRule,
     ListRule,
     PolicyRules,
     Rule,
+    RuleEffect,
     RuleState,
     Ruling,
 )
@@ -20,7 +20,7 @@ from moderation.policies.rules import (
 MAX_EVIDENCE = 100
 _LEAST_LANGUAGE_SCORE = 0.5
 _MOST_READINGS = 1_000
-_SEVERITY = {Effect.NOTE: 0, Effect.REVIEW: 1, Effect.BLOCK: 2}
+_SEVERITY = {RuleEffect.NOTE: 0, RuleEffect.REVIEW: 1, RuleEffect.BLOCK: 2}
 
 
 class Evidence(NamedTuple):
@@ -28,7 +28,7 @@ class Evidence(NamedTuple):
 
     rule: str
     code: str
-    effect: Effect
+    effect: RuleEffect
     part: str
     score: float
     cut_off: float
@@ -36,7 +36,7 @@ class Evidence(NamedTuple):
     detector: str = ""
     version: int | None = None
     label: str = ""
-    place: Any = None  # see Found
+    place: Any = None  # see DetectorAnswer
     entry: str = ""  # of a list
     distance: int | None = None  # of a picture's hash from the entry
 
@@ -51,7 +51,7 @@ class Problem(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Judgement:
     ruling: Ruling
     evidence: tuple[Evidence, ...]  # gravest first; rules in shadow are among them
     problems: tuple[Problem, ...]
@@ -99,7 +99,7 @@ def needed_lists(rules: PolicyRules, findings: Findings) -> list[ListRule]:
     return [rule for rule in _reading(rules, findings, language).rules if isinstance(rule, ListRule)]
 
 
-def decide(rules: PolicyRules, findings: Findings) -> Verdict:
+def decide(rules: PolicyRules, findings: Findings) -> Judgement:
     """What the policy says about the findings. Anything that could not be found out means review, never allow."""
     language, source = _language(rules, findings)
     reading = _reading(rules, findings, language)
@@ -122,7 +122,7 @@ def decide(rules: PolicyRules, findings: Findings) -> Verdict:
         problems.setdefault((problem.code, problem.source), problem)
     if len(evidence) > 1:
         evidence.sort(key=lambda one: (-_SEVERITY[one.effect], one.is_shadow, -one.score))
-    return Verdict(
+    return Judgement(
         ruling=_ruling((one for one in evidence if not one.is_shadow), bool(problems)),
         evidence=tuple(evidence[:MAX_EVIDENCE]),
         problems=tuple(problems.values()),
@@ -137,7 +137,7 @@ def decide(rules: PolicyRules, findings: Findings) -> Verdict:
 
 def _ruling(evidence: Iterator[Evidence], has_problems: bool) -> Ruling:
     gravest = max((_SEVERITY[one.effect] for one in evidence), default=0)
-    if gravest == _SEVERITY[Effect.BLOCK]:
+    if gravest == _SEVERITY[RuleEffect.BLOCK]:
         return Ruling.BLOCK
     return Ruling.REVIEW if gravest or has_problems else Ruling.ALLOW
 

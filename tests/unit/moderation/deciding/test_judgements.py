@@ -1,11 +1,11 @@
-"""From findings to a verdict."""
+"""From findings to a judgement."""
 
 import random
 
 import pytest
 
 from moderation.deciding.findings import DetectorAnswer, Failure, Findings
-from moderation.deciding.verdicts import decide, needed_detectors, needed_lists
+from moderation.deciding.judgements import decide, needed_detectors, needed_lists
 from moderation.policies.rules import Ruling, read_rules
 
 DOWN = Failure("stopped", "It is stopped.", True)
@@ -40,12 +40,12 @@ def findings(parts=("text",), language="", failures=(), **detectors):
     ],
 )
 def test_cut_offs_are_strict(score, ruling):
-    verdict = decide(rules(TOXIC), findings(toxicity=said(["text", "toxic", score, None])))
+    judgement = decide(rules(TOXIC), findings(toxicity=said(["text", "toxic", score, None])))
 
-    assert verdict.ruling == ruling
-    assert verdict.text_score == score
+    assert judgement.ruling == ruling
+    assert judgement.text_score == score
     if ruling != "allow":
-        (one,) = verdict.evidence
+        (one,) = judgement.evidence
         assert (one.rule, one.code, one.detector, one.version, one.label) == (
             "toxic", "toxic_language", "toxicity", 3, "toxic",
         )  # fmt: skip
@@ -61,50 +61,50 @@ def test_the_score_is_that_of_the_harmful_label():
 def test_a_note_names_the_violation_and_allows():
     note = {**TOXIC, "review": None, "block": None, "note": 0.0}
 
-    verdict = decide(rules(note), findings(toxicity=said(["text", "toxic", 0.2, None])))
+    judgement = decide(rules(note), findings(toxicity=said(["text", "toxic", 0.2, None])))
 
-    assert verdict.ruling is Ruling.ALLOW
-    assert [one.code for one in verdict.evidence] == ["toxic_language"]
+    assert judgement.ruling is Ruling.ALLOW
+    assert [one.code for one in judgement.evidence] == ["toxic_language"]
 
 
 def test_a_detector_that_failed_means_review():
-    verdict = decide(rules(TOXIC), findings(failures=[("toxicity", DOWN)]))
+    judgement = decide(rules(TOXIC), findings(failures=[("toxicity", DOWN)]))
 
-    assert verdict.ruling is Ruling.REVIEW
-    assert verdict.is_held
-    assert [problem.source for problem in verdict.problems] == ["toxicity"]
+    assert judgement.ruling is Ruling.REVIEW
+    assert judgement.is_held
+    assert [problem.source for problem in judgement.problems] == ["toxicity"]
 
 
 def test_other_evidence_blocks_although_a_detector_failed():
     found = said(["text", "toxic", 0.9, None])
-    verdict = decide(
+    judgement = decide(
         rules(TOXIC, NSFW), findings(("text", "image"), failures=[("nsfw", DOWN)], toxicity=found)
     )
 
-    assert verdict.ruling is Ruling.BLOCK
-    assert not verdict.is_held
-    assert len(verdict.problems) == 1
+    assert judgement.ruling is Ruling.BLOCK
+    assert not judgement.is_held
+    assert len(judgement.problems) == 1
 
 
 def test_a_failure_in_shadow_changes_nothing():
     shadow = {**NSFW, "reads": ["text"], "state": "shadow"}
     clean = said(["text", "toxic", 0.1, None])
 
-    verdict = decide(rules(TOXIC, shadow), findings(failures=[("nsfw", DOWN)], toxicity=clean))
+    judgement = decide(rules(TOXIC, shadow), findings(failures=[("nsfw", DOWN)], toxicity=clean))
 
-    assert verdict.ruling is Ruling.ALLOW
+    assert judgement.ruling is Ruling.ALLOW
 
 
 def test_a_rule_in_shadow_is_evidence_that_decides_nothing():
     shadow = {**TOXIC, "state": "shadow"}
     other = {**TOXIC, "name": "other", "labels": ["worse"]}
 
-    verdict = decide(rules(shadow, other), findings(toxicity=said(["text", "toxic", 0.9, None])))
+    judgement = decide(rules(shadow, other), findings(toxicity=said(["text", "toxic", 0.9, None])))
 
-    assert verdict.ruling is Ruling.ALLOW
-    assert verdict.shadow_ruling is Ruling.BLOCK
-    assert verdict.told == []
-    assert [one.is_shadow for one in verdict.evidence] == [True]
+    assert judgement.ruling is Ruling.ALLOW
+    assert judgement.shadow_ruling is Ruling.BLOCK
+    assert judgement.told == []
+    assert [one.is_shadow for one in judgement.evidence] == [True]
 
 
 def test_what_no_rule_looks_at_needs_a_person():
@@ -117,9 +117,9 @@ def test_what_no_rule_looks_at_needs_a_person():
 
 
 def test_a_rule_in_shadow_covers_nothing():
-    verdict = decide(rules({**TOXIC, "state": "shadow"}), findings(toxicity=said()))
+    judgement = decide(rules({**TOXIC, "state": "shadow"}), findings(toxicity=said()))
 
-    assert [problem.code for problem in verdict.problems] == ["text_not_covered"]
+    assert [problem.code for problem in judgement.problems] == ["text_not_covered"]
 
 
 class TestLanguages:
@@ -133,13 +133,13 @@ class TestLanguages:
         assert needed_detectors(both, findings(language="de")) == {"giftig"}
 
     def test_a_named_language_that_none_covers_means_review(self):
-        verdict = decide(rules(self.ENGLISH, SPAM), findings(language="fi"))
+        judgement = decide(rules(self.ENGLISH, SPAM), findings(language="fi"))
 
-        assert verdict.ruling is Ruling.REVIEW
-        assert [problem.code for problem in verdict.problems if problem.source == "text"] == [
+        assert judgement.ruling is Ruling.REVIEW
+        assert [problem.code for problem in judgement.problems if problem.source == "text"] == [
             "language_not_covered"
         ]
-        assert not verdict.is_held
+        assert not judgement.is_held
 
     def test_without_a_language_the_policys_default_counts(self):
         english = rules(self.ENGLISH, self.GERMAN, default_language="en")
@@ -192,15 +192,15 @@ def test_no_block_without_evidence_and_no_allow_after_a_failure():
     for number in range(100_000):
         policy = policies[number % len(policies)]
         found = _random_findings(chance)
-        verdict = decide(policy, found)
-        rulings[verdict.ruling] += 1
-        graver = [one for one in verdict.told if one.effect.ruling is verdict.ruling]
-        if verdict.ruling is Ruling.BLOCK:
+        judgement = decide(policy, found)
+        rulings[judgement.ruling] += 1
+        graver = [one for one in judgement.told if one.effect.ruling is judgement.ruling]
+        if judgement.ruling is Ruling.BLOCK:
             assert graver
-        for one in verdict.evidence:
+        for one in judgement.evidence:
             assert one.score > one.cut_off
-        if verdict.ruling is Ruling.ALLOW:
-            assert not verdict.problems
+        if judgement.ruling is Ruling.ALLOW:
+            assert not judgement.problems
             for rule in policy.active:
                 if rule.state == "on" and not rule.languages and rule.reads & set(found.parts):
                     assert rule.detector not in found.failures
