@@ -36,7 +36,7 @@ from moderation.matching.characters import (
 from moderation.matching.errors import BadList
 from moderation.matching.texts import Readable, Run, TextHit, View, collapse, merge, squeeze
 
-MAX_ENTRIES, MAX_LENGTH = 50_000, 100
+MAX_ENTRIES, MAX_LENGTH, MAX_WORDS = 50_000, 100, 10
 _WIDEST_GAP = 3  # characters between the words of a phrase, or between the letters of a word
 _SPELLED = re.compile(r"(?<![^ .])[^ .](?:[ .]{1,3}[^ .](?![^ .])){2,}+")  # f u c k, f.u.c.k
 _DIVIDED = re.compile(r"(?<![^ .])[^ .]++(?:\.{1,3}[^ .]++)++")  # cas-ino, ca.si.no
@@ -234,6 +234,8 @@ def _check(text: str, place: int) -> None:
         raise BadList("The entry is empty. Remove the line.", place=place)
     if len(text) > MAX_LENGTH:
         raise BadList(f"An entry may have at most {MAX_LENGTH} characters. Shorten it.", place=place)
+    if len(text.split()) > MAX_WORDS:
+        raise BadList(f"A phrase may have at most {MAX_WORDS} words. Shorten it.", place=place)
 
 
 def _read_entry(text: str) -> _WordEntry | None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from moderation.matching.characters import BREAK, SPACE
 from moderation.matching.errors import BadList
 from moderation.matching.texts import Readable
-from moderation.matching.words import MAX_ENTRIES, MAX_LENGTH, WordList
+from moderation.matching.words import MAX_ENTRIES, MAX_LENGTH, MAX_WORDS, WordList
 from tests.support.disguises import LISTED, PHRASES, disguised, disguised_phrases, innocent, innocent_beside
 
 
@@ -216,6 +216,7 @@ class TestEntries:
         [
             (["scam", " "], 1, "Remove the line"),
             (["a" * (MAX_LENGTH + 1)], 0, "Shorten it"),
+            ([" ".join(["word"] * (MAX_WORDS + 1))], 0, "at most 10 words"),
             (["scam"] * (MAX_ENTRIES + 1), MAX_ENTRIES, "at most 50,000 entries"),
             (["spam", "scam", "spam", ""], 3, "Remove the line"),
         ],
