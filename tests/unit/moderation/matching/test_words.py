@@ -220,7 +220,7 @@ class TestEntries:
             (["scam"] * (MAX_ENTRIES + 1), MAX_ENTRIES, "at most 50,000 entries"),
             (["spam", "scam", "spam", ""], 3, "Remove the line"),
         ],
-        ids=["empty", "long", "many", "after duplicates"],
+        ids=["empty", "long", "many words", "many", "after duplicates"],
     )
     def test_bad_entries_are_named(self, entries, place, sentence):
         with pytest.raises(BadList, match=sentence) as caught:
