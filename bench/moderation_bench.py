@@ -216,6 +216,7 @@ def _store_decisions():
         decisions, contents = [], []
         for _ in range(2_000):
             found = Findings(["text"], chance.choice(["en", "de", ""]))
+            found.looked_at = {name: ["text"] for name in ("tone", "names", "abuse")}
             for name in ("tone", "names", "abuse"):
                 score = chance.random() ** 3
                 found.detectors[name] = DetectorAnswer(

@@ -15,6 +15,7 @@ RoundhouseError
 │   ├── InvalidMapping      a label cannot be mapped to this category; says where
 │   └── LanguageNotScored   nothing that a requested attribute needs reads the content's language
 ├── AttributeNotScored      something that a requested attribute needs did not answer
+├── PolicyUnreadable        a policy's current revision cannot be read by this release
 └── WritesBehind            decisions arrive faster than the database takes them
 """
 
@@ -79,6 +80,13 @@ class InvalidContent(_InvalidPart, Invalid):
     """The content cannot be read."""
 
     code = "invalid_content"
+
+
+class PolicyUnreadable(RoundhouseError):
+    """The policy's current revision cannot be read by this release; publish it again, or go back."""
+
+    code = "policy_unreadable"
+    retryable = True
 
 
 class WritesBehind(RoundhouseError):

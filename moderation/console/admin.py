@@ -58,6 +58,9 @@ class NewPolicyForm(ModelForm[Policy]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["name"].help_text = "Such as comments. It stays, because requests and records use it."
+        self.fields[
+            "context"
+        ].help_text = "The context that requests name, such as comments. Leave empty for all contexts."
         self.fields["title"].help_text = "What people read, such as “Comments below articles”."
 
 
@@ -127,6 +130,12 @@ class PolicyPage(VerbPages, TabbedPage, ModelAdmin[Policy]):
         if policy is None:
             raise Http404
         return policy
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        one_button = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, {**(extra_context or {}), **one_button})
 
     def save_model(self, request: HttpRequest, obj: Policy, form: Any, change: bool) -> None:
         values = form.cleaned_data

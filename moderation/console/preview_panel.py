@@ -145,7 +145,7 @@ def _sentence(result: Mapping[str, Any]) -> str:
         else "nobody has the role reviewer or lead"
     )
     return (
-        f"{sign}{abs(more):,.0f} reviews a day = {_hours(abs(people['hours_more']))} of reviewers at "
+        f"{sign}{abs(more):,.0f} reviews a day = {_hours(abs(people['hours_more']))} at "
         f"{people['seconds_per_review']:g} s each ({measured}); {have}."
     )
 
@@ -172,4 +172,4 @@ def _decisions(count: int) -> str:
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:,.1f} hours" if hours >= 0.1 else f"{60 * hours:,.0f} minutes"
+    return f"{hours:,.1f} reviewer hours" if hours >= 0.1 else f"{60 * hours:,.0f} reviewer minutes"

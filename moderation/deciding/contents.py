@@ -2,12 +2,9 @@
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import orjson
 
 from moderation.errors import InvalidContent
 from moderation.policies.models import MAX_CONTEXT
@@ -17,6 +14,7 @@ MAX_TEXT, MAX_TITLE, MAX_ID, MAX_URL = 100_000, 1_000, 200, 2_000
 MAX_PICTURES, MAX_PICTURE_BYTES = 8, 20 << 20
 MAX_CONTENTS = 64  # of a request
 _DATA_URI = "data:"
+_FLAGS = {"true": True, "false": False}
 _TEXTS = {
     "text": MAX_TEXT,
     "title": MAX_TITLE,
@@ -65,15 +63,6 @@ class Content:
         """The same content with the files of its pictures, where they were fetched."""
         pictures = [replace(sent, content=file) for sent, file in zip(self.pictures, contents, strict=True)]
         return replace(self, pictures=tuple(pictures))
-
-    @property
-    def digest(self) -> bytes:
-        """Equal for contents that say the same, whoever says it. A picture that was not fetched counts as its URL."""
-        parts = [self.text, self.title]
-        parts += [
-            hashlib.sha256(one.content).hexdigest() if one.content else one.url for one in self.pictures
-        ]
-        return hashlib.sha256(orjson.dumps(parts)).digest()
 
 
 def read_contents(body: Any) -> list[Content]:
@@ -152,6 +141,8 @@ def _read_language(value: str, place: tuple[str | int, ...]) -> str:
 
 def _read_flag(body: Mapping[str, Any], name: str, place: tuple[str | int, ...]) -> bool:
     value = body.get(name, False)
+    if isinstance(value, str) and value in _FLAGS:  # forms have texts only
+        value = _FLAGS[value]
     if not isinstance(value, bool):
         raise InvalidContent(f"`{name}` is true or false.", *place, name)
     return value

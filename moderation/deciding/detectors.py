@@ -17,11 +17,13 @@ from inference.engine.errors import RunFailed
 from inference.errors import TooManyRequests
 from inference.jobs.running.predictor import RETRYABLE
 from inference.pipelines.errors import InvalidItem, TextTooLong, UnusableOutput
+from inference.pipelines.labels import MAX_LABELS
 from inference.pipelines.pipeline import ItemPipeline, Pipeline
 from inference.serving import services
 from inference.serving.calls import Call, Items, ModelRequest, Prediction
 from inference.tensors.errors import InferenceError, InvalidInput
 from moderation.deciding.findings import Failure
+from moderation.deciding.judgements import MOST_LABELS
 from moderation.errors import NotADetector
 from moderation.policies.rules import READS_OF_TASK, Part, split_detector
 from registry.access.key_ring import Principal
@@ -29,7 +31,8 @@ from registry.errors import Invalid, RoundhouseError
 
 log = structlog.get_logger("roundhouse.moderation")
 
-MAX_FOUND = 200  # of a part
+MAX_FOUND = 2_000  # in a part
+_LEAST_SCORE = 0.001  # of labels beyond the first ones
 _TEXTS_AT_ONCE, _PICTURES_AT_ONCE = 256, 8  # in one call
 _CHARACTERS_AT_ONCE = 200_000
 _PIECES, _OVERLAP = 64, 0.1  # of a text that is longer than the model reads
@@ -42,13 +45,13 @@ _SPLIT_AFTER = (InvalidInput, UnusableOutput, RunFailed)  # one item may have ca
 ItemFound = list[tuple[str, float, Sequence[float] | None]]
 
 
-# For what nobody waits for: contents that were held, and trials of versions that may not be approved yet.
+# For what nobody waits for.
 OURSELVES = Principal(
     key_id=0,
     name="moderation",
     tenant_id=0,
     tenant="",
-    scopes=frozenset({"predict.unapproved"}),
+    scopes=frozenset(),
     models=None,
     expires_at=None,
 )
@@ -231,7 +234,7 @@ def _body(detector: str, items: Sequence[Any], pipeline: Pipeline) -> Mapping[st
         raise NotADetector(f"The task of {detector} is {pipeline.task}; it does not read {what}.")
     asked = cast("ItemPipeline[Any]", pipeline)
     body: dict[str, Any] = {asked.several: list(items)}
-    return {**body, "top_k": MAX_FOUND} if "top_k" in asked.options else body
+    return {**body, "top_k": MAX_LABELS} if "top_k" in asked.options else body
 
 
 def _facts(prediction: Prediction) -> DetectorFacts:
@@ -247,6 +250,10 @@ def _read(prediction: Prediction) -> tuple[list[ItemFound | Failure], dict[int, 
         if not all(math.isfinite(score) for _, score, _ in things):
             found.append(failure_of(UnusableOutput()))
             continue
+        if len(things) > MAX_FOUND:
+            detail = f"{len(things):,} things were found in it; at most {MAX_FOUND:,} are decided about."
+            found.append(Failure("too_much_found", detail, False))
+            continue
         found.append(things)
         given, used = getattr(answer, "tokens_given", None), getattr(answer, "tokens_used", None)
         if given and used is not None and used < given:
@@ -256,11 +263,13 @@ def _read(prediction: Prediction) -> tuple[list[ItemFound | Failure], dict[int, 
 
 def _things(answer: Any) -> ItemFound:
     if hasattr(answer, "entities"):
-        return [(one.label, one.score, (one.start, one.end)) for one in answer.entities[:MAX_FOUND]]
+        return [(one.label, one.score, (one.start, one.end)) for one in answer.entities]
     if hasattr(answer, "objects"):
-        boxes = answer.objects[:MAX_FOUND]
-        return [(one.label, one.confidence, _corners(one.box)) for one in boxes]
-    return [(one.label, one.score, None) for one in answer.labels]
+        return [(one.label, one.confidence, _corners(one.box)) for one in answer.objects]
+    labels = answer.labels  # best first
+    if len(labels) > MOST_LABELS:
+        labels = [*labels[:MOST_LABELS], *(one for one in labels[MOST_LABELS:] if one.score > _LEAST_SCORE)]
+    return [(one.label, one.score, None) for one in labels]
 
 
 def _corners(box: Any) -> tuple[float, float, float, float]:

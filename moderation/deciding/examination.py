@@ -18,7 +18,10 @@ from moderation.matching.pictures import PictureHashes
 from moderation.matching.texts import Readable
 from moderation.policies.rules import DetectorRule, HashRule, ListRule, Part, PatternRule, PolicyRules
 
-_LOOP_CHARACTERS = 2_000  # more would hold up the loop
+_LOOP_CHARACTERS = 500  # more would hold up the loop
+_LOOP_ENTRIES = 1_000
+_EMPTY = Failure("unreadable_picture", "There is an empty file at its address.", False)
+_LATE = Failure("deadline_exceeded", "The lists were not read in time.", True)
 _FETCHING_SHARE = 0.5  # of the time that is left, at most, so that something is left for the detectors
 
 
@@ -36,9 +39,9 @@ async def examine(
     """Find out what the contents' policies need. Raises TooManyRequests only; all else becomes a failure in the findings."""
     examined = [Examined(content, Findings(_parts(content), content.language)) for content in contents]
     await _together(
-        [_fetch(one, asking) for one in examined if any(sent.url for sent in one.content.pictures)]
+        [_fetch(one, asking) for one in examined if any(not sent.content for sent in one.content.pictures)]
     )
-    matching = asyncio.ensure_future(_match(examined, rules))
+    matching = asyncio.ensure_future(_match(examined, rules, asking))
     try:
         await _ask_needed(examined, rules, asking)  # perhaps only which language it is
         if any(policy.language_detector for policy in rules):
@@ -73,7 +76,9 @@ async def _fetch(one: Examined, asking: Asking) -> None:
     hosts: dict[str, str] = {}
     failures: dict[str, Failure] = {}
     for sent in pictures:
-        if sent.url:
+        if (
+            sent.url and not sent.content
+        ):  # what was fetched once is not fetched again: it may be another picture now
             try:
                 hosts[sent.url] = read_item_url(sent.url, "image_url").host
             except ItemNotFetched as error:
@@ -84,7 +89,7 @@ async def _fetch(one: Examined, asking: Asking) -> None:
             work = partial(fetch_item, url, "image_url", MAX_PICTURE_BYTES, end)
             content = await fetching_off_loop(work)
             asking.hold(len(content))
-            return content
+            return content or _EMPTY
         except Exception as error:  # noqa: BLE001 (a person decides about a picture that nobody could see)
             return failure_of(error)._replace(passes=True)
 
@@ -94,7 +99,7 @@ async def _fetch(one: Examined, asking: Asking) -> None:
         files = dict.fromkeys(hosts, failure_of(error))
     fetched = []
     for number, sent in enumerate(pictures):
-        got = failures.get(sent.url) or files.get(sent.url, sent.content)
+        got = sent.content or failures.get(sent.url) or files[sent.url]
         if isinstance(got, Failure):
             one.findings.failures[image_part(number, len(pictures))] = got
             got = b""
@@ -163,6 +168,7 @@ async def _ask(detector: str, items: Sequence[tuple[Examined, str, Any]], asking
             answer = one.findings.detectors[detector]
             answer.version, answer.preprocessing, answer.arm = answers.facts
             answer.found += [(part, *thing) for thing in found]
+            one.findings.looked_at.setdefault(detector, []).append(part)
 
 
 def _keyed(asking: Asking, items: Sequence[tuple[Examined, str, Any]]) -> Asking:
@@ -176,7 +182,7 @@ def _keyed(asking: Asking, items: Sequence[tuple[Examined, str, Any]]) -> Asking
     )
 
 
-async def _match(examined: Sequence[Examined], rules: Sequence[PolicyRules]) -> None:
+async def _match(examined: Sequence[Examined], rules: Sequence[PolicyRules], asking: Asking) -> None:
     """Note the hashes of pictures, and look for the entries of lists: in a thread if that may take long, in one for all."""
     await _together([_hash_pictures(one) for one in examined if one.content.pictures])
     searches = [
@@ -184,33 +190,55 @@ async def _match(examined: Sequence[Examined], rules: Sequence[PolicyRules]) -> 
         for one, policy in zip(examined, rules, strict=True)
         if (lists := needed_lists(policy, one.findings))
     ]
-    characters = sum(len(one.content.text) + len(one.content.title) for _, one in searches)
-    is_long = characters > _LOOP_CHARACTERS or any(
-        isinstance(rule, PatternRule | HashRule) for lists, _ in searches for rule in lists
-    )
+    if not searches:
+        return
+    search = partial(_search, searches, asking)
     try:
-        if is_long:
-            await off_loop(partial(_search, searches))
-        else:
-            _search(searches)
+        async with asyncio.timeout(max(0.001, asking.left_s)):
+            if _is_long(searches):
+                await off_loop(search)
+            else:
+                search()
     except Exception as error:  # noqa: BLE001 (no thread was free, for example; a person decides)
+        failure = _LATE if isinstance(error, TimeoutError) else failure_of(error)
         for lists, one in searches:
-            one.findings.failures.update({rule.digest: failure_of(error) for rule in lists})
+            for rule in lists:
+                if rule.digest not in one.findings.matches:
+                    one.findings.failures.setdefault(rule.digest, failure)
 
 
-def _search(searches: Sequence[tuple[Sequence[ListRule], Examined]]) -> None:
+def _is_long(searches: Sequence[tuple[Sequence[ListRule], Examined]]) -> bool:
+    characters = sum(len(one.content.text) + len(one.content.title) for _, one in searches)
+    return characters > _LOOP_CHARACTERS or any(
+        isinstance(rule, PatternRule | HashRule) or rule.entries > _LOOP_ENTRIES
+        for lists, _ in searches
+        for rule in lists
+    )
+
+
+def _search(searches: Sequence[tuple[Sequence[ListRule], Examined]], asking: Asking) -> None:
+    """Once it is too late, the rest is left out."""
     for lists, one in searches:
-        match_lists(lists, one.findings, dict(one.content.texts()))
+        texts = {str(part): text for part, text in one.content.texts()}
+        for rule in lists:
+            if asking.left_s <= 0:
+                return
+            match_lists([rule], one.findings, texts)
 
 
 def match_lists(lists: Sequence[ListRule], findings: Findings, texts: Mapping[str, str]) -> None:
-    """Add what the lists have of these texts, and of the pictures whose hashes are noted."""
+    """Add what the lists have of these texts, and of the pictures whose hashes are noted.
+
+    Rules with the same list may read other parts, so all are searched.
+    """
     readable = {str(part): Readable(text) for part, text in texts.items()}
     for rule in lists:
         if rule.digest in findings.matches or rule.digest in findings.failures:
             continue
         try:
             findings.matches[rule.digest] = _hits(rule, findings, readable)
+            pictures = [part for part, *_ in findings.pictures]
+            findings.looked_at[rule.digest] = pictures if isinstance(rule, HashRule) else list(readable)
         except MatchError as error:
             findings.failures[rule.digest] = Failure("list_failed", f"Rule {rule.name}: {error}", False)
 
@@ -225,7 +253,6 @@ def _hits(rule: ListRule, findings: Findings, readable: Mapping[str, Readable]) 
     return [
         (part, hit.start, hit.end, hit.entry)
         for part, text in readable.items()
-        if part in rule.reads
         for hit in rule.matcher.find(text)
     ]
 

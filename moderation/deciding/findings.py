@@ -38,6 +38,9 @@ class Findings:
     detectors: dict[str, DetectorAnswer] = field(default_factory=dict)
     matches: dict[str, list[Any]] = field(default_factory=dict)  # by digest of the list
     failures: dict[str, Failure] = field(default_factory=dict)  # by detector, digest, or part
+    looked_at: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # by detector or digest: parts that it read to their end
     pictures: list[Any] = field(default_factory=list)  # part, sha256, md5, PDQ hash and its quality
 
     def to_bytes(self) -> bytes:
@@ -51,6 +54,7 @@ class Findings:
                 },
                 "matches": self.matches,
                 "failures": {name: tuple(failure) for name, failure in self.failures.items()},
+                "looked_at": self.looked_at,
                 "pictures": self.pictures,
             }
         )
@@ -67,6 +71,7 @@ class Findings:
             },
             values["matches"],
             {name: Failure(*failure) for name, failure in values["failures"].items()},
+            values["looked_at"],
             values["pictures"],
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
+from django.db import DatabaseError
 from django.db.models import F
 from django.utils import timezone
 
@@ -14,13 +15,14 @@ from inference.serving import runtime
 from moderation.deciding import process
 from moderation.deciding.models import Decision
 from moderation.deciding.selectors import held_decisions, newer_decisions
-from moderation.deciding.services import decide_again, store
-from moderation.errors import NoPolicy
+from moderation.deciding.services import decide_again, policy_for, store
+from moderation.errors import NoPolicy, PolicyUnreadable, WritesBehind
 from registry.record import leases
 
 log = structlog.get_logger("roundhouse.moderation")
 
 _LEASE, _LEASE_S = "moderation.held", 60.0
+_STORE_WITHIN_S = 30.0
 _FIRST, _AT_ONCE = 8, 200  # a few first: while the detector is down, more would only cost time
 _PAUSE, _LONGEST_PAUSE = timedelta(seconds=10), timedelta(minutes=5)
 _GIVE_UP_AFTER = timedelta(days=2)  # from then on a person has to decide
@@ -56,20 +58,30 @@ def _decide_held(holder: str, ends_at: float) -> int:
 
 
 def _decide_batch(batch: Sequence[Decision]) -> int:
-    deciding = process.started()
-    try:
-        again = runtime.started().loop.wait_for(decide_again(batch))
-    except NoPolicy as error:
-        log.warning("held contents have no policy any more", reason=str(error))
-        _postpone(batch)
-        return 0
+    deciding, loop = process.started(), runtime.started().loop
+    covered = [decision for decision in batch if _has_policy(decision)]
+    _postpone([decision for decision in batch if decision not in covered])
+    again = loop.wait_for(decide_again(covered)) if covered else []
     ready = [one for one in again if not one.decision.is_held]
     _postpone([one.decision.redecides for one in again if one.decision.is_held and one.decision.redecides])
-    written = runtime.started().loop.wait_for(store(deciding.writer, ready))
+    try:
+        written = loop.wait_for(store(deciding.writer, ready, time.monotonic() + _STORE_WITHIN_S))
+    except (DatabaseError, WritesBehind) as error:
+        log.warning("held contents could not be stored", reason=str(error))
+        _postpone(batch)
+        return 0
     for one, was_written in zip(ready, written, strict=True):
         if was_written:
             deciding.writer.count(one.policy.policy_id, one.judgement, one.decision.received_at)
     return len(ready)
+
+
+def _has_policy(decision: Decision) -> bool:
+    try:
+        policy_for(decision)
+    except (NoPolicy, PolicyUnreadable):
+        return False
+    return True
 
 
 def _postpone(held: Sequence[Decision]) -> None:

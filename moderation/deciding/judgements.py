@@ -10,14 +10,17 @@ from moderation.policies.rules import (
     DetectorRule,
     HashRule,
     ListRule,
+    Part,
     PolicyRules,
     Rule,
     RuleEffect,
     RuleState,
     Ruling,
+    language_of,
 )
 
 MAX_EVIDENCE = 100
+MOST_LABELS = 200  # of a part that are always kept
 _LEAST_LANGUAGE_SCORE = 0.5
 _MOST_READINGS = 1_000
 _SEVERITY = {RuleEffect.NOTE: 0, RuleEffect.REVIEW: 1, RuleEffect.BLOCK: 2}
@@ -103,23 +106,25 @@ def decide(rules: PolicyRules, findings: Findings) -> Judgement:
     """What the policy says about the findings. Anything that could not be found out means review, never allow."""
     language, source = _language(rules, findings)
     reading = _reading(rules, findings, language)
-    problems: dict[tuple[str, str], Problem] = {}
-    missing: list[str] = []
+    gathered = _Gathered(findings)
     evidence: list[Evidence] = []
     scores: dict[str, float] = {}
     if source:
-        _note_unanswered(findings, source, problems, missing)
+        gathered.note_unseen(source, TEXT_PARTS)
     for rule in reading.rules:
         if isinstance(rule, DetectorRule):
             answer = findings.detectors.get(rule.detector)
             if answer is not None:
                 _add_detected(rule, answer, evidence, scores)
+                if rule.state is RuleState.ON and _lacks_labels(rule, answer):
+                    gathered.add(_no_such_label(rule, answer))
         elif isinstance(rule, ListRule):
             evidence += _matched(rule, findings.matches.get(rule.digest, ()))
         if rule.state is RuleState.ON:
-            _note_unanswered(findings, rule.source, problems, missing)
+            gathered.note_unseen(rule.source, rule.reads)
     for problem in (*reading.gaps, *_unreadable(findings)):
-        problems.setdefault((problem.code, problem.source), problem)
+        gathered.add(problem)
+    problems = gathered.problems
     if len(evidence) > 1:
         evidence.sort(key=lambda one: (-_SEVERITY[one.effect], one.is_shadow, -one.score))
     return Judgement(
@@ -130,7 +135,7 @@ def decide(rules: PolicyRules, findings: Findings) -> Judgement:
         language=language,
         text_score=scores.get("text"),
         image_score=scores.get("image"),
-        missing=tuple(missing),
+        missing=tuple(gathered.missing),
         is_cut=len(evidence) > MAX_EVIDENCE,
     )
 
@@ -175,19 +180,42 @@ def _language(rules: PolicyRules, findings: Findings) -> tuple[str, str]:
 
 
 def _best_label(answer: DetectorAnswer) -> str:
-    best = max((one for one in answer.found), key=lambda one: one[2], default=None)
-    return best[1].partition("-")[0].lower() if best is not None and best[2] > _LEAST_LANGUAGE_SCORE else ""
+    """Of the text, or of the title if there is no text, which is too short to tell."""
+    of_text = [one for one in answer.found if one[0] == Part.TEXT] or answer.found
+    best = max(of_text, key=lambda one: one[2], default=None)
+    if best is None or best[2] <= _LEAST_LANGUAGE_SCORE:
+        return ""
+    try:
+        return language_of(best[1].removeprefix("__label__"))
+    except ValueError:
+        return ""
 
 
-def _note_unanswered(
-    findings: Findings, name: str, problems: dict[tuple[str, str], Problem], missing: list[str]
-) -> None:
-    """Add why a detector or list has no answer, if it has none."""
-    failure = findings.failures.get(name)  # perhaps of some parts only
-    if failure is not None:
-        problems.setdefault((failure.code, name), Problem(failure.code, failure.detail, name, failure.passes))
-    elif name not in findings.detectors and name not in findings.matches and name not in missing:
-        missing.append(name)
+class _Gathered:
+    """Why a person must decide, and what was never asked."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self.problems: dict[tuple[str, str], Problem] = {}
+        self.missing: list[str] = []
+
+    def add(self, problem: Problem) -> None:
+        self.problems.setdefault((problem.code, problem.source), problem)
+
+    def note_unseen(self, source: str, reads: frozenset[Part]) -> None:
+        """Add why a detector or list has not looked at all parts that it should read."""
+        findings = self._findings
+        seen = findings.looked_at.get(source, ())
+        unseen = [part for part in findings.parts if part not in seen and kind_of_part(part) in reads]
+        if not unseen:
+            return
+        failure = findings.failures.get(source)
+        if failure is not None:
+            self.add(Problem(failure.code, failure.detail, source, failure.passes))
+        elif not all(part in findings.failures for part in unseen):  # those are told by themselves
+            self.add(Problem("not_looked_at", f"{source} has not looked at the {unseen[0]}.", source))
+            if source not in self.missing:
+                self.missing.append(source)
 
 
 def _add_detected(
@@ -210,6 +238,22 @@ def _add_detected(
                     rule.name, rule.code, effect, part, score, cut_off, is_shadow, rule.detector, answer.version, label, place
                 )
             )  # fmt: skip
+
+
+def _lacks_labels(rule: DetectorRule, answer: DetectorAnswer) -> bool:
+    """Whether a classification has none of the labels that the rule looks for: a rule that can never find anything."""
+    if not rule.labels or any(label in rule.labels for _, label, *_ in answer.found):
+        return False
+    labels = {
+        label for part, label, _, place in answer.found if place is None and kind_of_part(part) in rule.reads
+    }
+    return 0 < len(labels) < MOST_LABELS
+
+
+def _no_such_label(rule: DetectorRule, answer: DetectorAnswer) -> Problem:
+    wanted = ", ".join(sorted(rule.labels))
+    detail = f"Version {answer.version} of {rule.detector} has no label {wanted}; change rule {rule.name}."
+    return Problem("no_such_label", detail[:500], rule.detector)
 
 
 def _matched(rule: ListRule, hits: Any) -> Iterator[Evidence]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import structlog
 
-from moderation.errors import InvalidPolicy, NoPolicy
+from moderation.errors import NoPolicy, PolicyUnreadable
 from moderation.policies.models import Policy, PolicyRevision
 from moderation.policies.rules import PolicyRules, read_rules
 
@@ -28,6 +28,7 @@ class PolicyTable:
     """Policies by tenant and context. An empty context is for all contexts, no tenant for all tenants."""
 
     policies: Mapping[tuple[int | None, str], PublishedPolicy] = field(default_factory=dict)
+    unreadable: Mapping[tuple[int | None, str], str] = field(default_factory=dict)  # names
     stamp: tuple[tuple[int, int], ...] | None = None  # which revisions these are
 
     def find(self, tenant_id: int | None, context: str) -> PublishedPolicy:
@@ -35,6 +36,10 @@ class PolicyTable:
         for key in ((tenant_id, context), (tenant_id, ""), (None, context), (None, "")):
             if (policy := self.policies.get(key)) is not None:
                 return policy
+            if key in self.unreadable:  # a wider policy may be laxer
+                raise PolicyUnreadable(
+                    f"The current revision of policy {self.unreadable[key]} cannot be read."
+                )
         raise NoPolicy
 
     def named(self, name: str, tenant_id: int | None) -> PublishedPolicy | None:
@@ -69,19 +74,22 @@ def read_table(known: PolicyTable) -> PolicyTable:
     new_ids = [current for pk, current, *_ in rows if pk not in before or before[pk].revision_id != current]
     revisions = {one.pk: one for one in PolicyRevision.objects.filter(pk__in=new_ids)}
     policies: dict[tuple[int | None, str], PublishedPolicy] = {}
+    unreadable: dict[tuple[int | None, str], str] = {}
     for pk, current, name, tenant_id, context in rows:
         policy = before.get(pk)
         if current in revisions:
             policy = _compiled(revisions[current], pk, name) or policy
         if policy is not None:
             policies[tenant_id, context] = policy
-    return PolicyTable(policies, stamp)
+        else:
+            unreadable[tenant_id, context] = name
+    return PolicyTable(policies, unreadable, stamp)
 
 
 def _compiled(revision: PolicyRevision, policy_id: int, name: str) -> PublishedPolicy | None:
     try:
         rules = read_rules(revision.content)
-    except InvalidPolicy as error:
+    except Exception as error:  # noqa: BLE001 (whatever is wrong with one revision, the others are followed)
         log.error(
             "a policy's revision cannot be read", policy=name, revision=revision.number, reason=str(error)
         )

@@ -1,32 +1,37 @@
 """Deciding about contents, now and again."""
 
 import asyncio
+import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.utils import timezone
 
 from inference.engine.combiner import Priority
 from inference.serving.calls import DEADLINE_S
+from inference.serving.off_loop import off_loop
 from moderation.deciding import process
 from moderation.deciding.answers import Explanation, answer_for, codes_of, encode_evidence
 from moderation.deciding.contents import MAX_ID, MAX_TEXT, MAX_TITLE, MAX_URL, Content, SentPicture
 from moderation.deciding.detectors import OURSELVES, Asking
 from moderation.deciding.examination import Examined, examine
-from moderation.deciding.findings import Findings
+from moderation.deciding.findings import Findings, image_part
 from moderation.deciding.fixed_texts import fixed_judgement
 from moderation.deciding.judgements import Judgement, decide
 from moderation.deciding.models import Decision, StoredContent, StoredPicture
 from moderation.deciding.policy_table import PublishedPolicy
 from moderation.deciding.writer import DecisionRows, DecisionWriter
+from moderation.errors import WritesBehind
 from moderation.policies.models import MAX_CONTEXT
-from moderation.policies.rules import Ruling
+from moderation.policies.rules import PolicyRules, Ruling
 from moderation.rights import is_test_key
 from registry.access.key_ring import Principal
 from registry.kit.inserts import new_row
@@ -35,6 +40,8 @@ from registry.kit.text import storable
 TRY_AGAIN_AFTER = timedelta(seconds=10)
 _ASKING_SHARE = 0.9  # of the time that is left; the rest is for writing and answering
 _AGAIN_WITHIN_S = 60.0
+_LEAST_STORING_S = 1.0
+_LOOP_WORK = 5_000  # things found, times rules
 
 
 @dataclass(slots=True)
@@ -87,10 +94,11 @@ async def decide_contents(
         _decided(one, judgement, policy, received_at, by, is_stored=not (is_test or one.content.do_not_store))
         for (one, judgement), policy in zip(examined, policies, strict=True)
     ]
+    ends_at = time.monotonic() + max(_LEAST_STORING_S, within_s * (1 - _ASKING_SHARE))
+    await store(deciding.writer, [one for one in decided if one.is_stored], ends_at)
     if not is_test:
         for one in decided:
             deciding.writer.count(one.policy.policy_id, one.judgement, received_at)
-    await store(deciding.writer, [one for one in decided if one.is_stored])
     return decided
 
 
@@ -100,11 +108,7 @@ async def decide_again(held: Sequence[Decision]) -> list[Decided]:
     The contents must be loaded. What is still held had the same trouble again.
     """
     contents = [stored_content(decision) for decision in held]
-    table = process.started().table
-    policies = [
-        table.with_id(decision.policy_id) or table.find(decision.tenant_id, content.context)
-        for decision, content in zip(held, contents, strict=True)
-    ]
+    policies = [policy_for(decision) for decision in held]
     asking = Asking(OURSELVES, time.monotonic() + _AGAIN_WITHIN_S, Priority.BULK)
     examined = await _examine(contents, policies, asking, is_test=False)
     return [
@@ -113,14 +117,27 @@ async def decide_again(held: Sequence[Decision]) -> list[Decided]:
     ]
 
 
-async def store(writer: DecisionWriter, decided: Sequence[Decided]) -> list[bool]:
-    """Have decisions written; wait for those that somebody relies on. Returns whether each of these was written."""
+def policy_for(decision: Decision) -> PublishedPolicy:
+    """Its own policy while that is in force, otherwise the one that its content would get now. Raises NoPolicy."""
+    table = process.started().table
+    return table.with_id(decision.policy_id) or table.find(decision.tenant_id, decision.context)
+
+
+async def store(writer: DecisionWriter, decided: Sequence[Decided], ends_at: float) -> list[bool]:
+    """Have decisions written; wait for those that somebody relies on. Returns whether each of these was written.
+
+    Raises WritesBehind if that takes too long; they are written all the same, as soon as the database takes them.
+    """
     waited: list[Future[bool]] = []
     for one in decided:
         written = writer.add(_rows(one))
         if one.judgement.ruling is not Ruling.ALLOW or one.decision.redecides_id is not None:
             waited.append(written)
-    return [await asyncio.wrap_future(written) for written in waited]
+    try:
+        async with asyncio.timeout(max(0.001, ends_at - time.monotonic())):
+            return [await asyncio.shield(asyncio.wrap_future(written)) for written in waited]
+    except TimeoutError:
+        raise WritesBehind("The database does not take decisions in time; try again in a moment.") from None
 
 
 def stored_content(decision: Decision) -> Content:
@@ -152,8 +169,17 @@ async def _examine(
     pairs = []
     for place, content in enumerate(contents):
         one = examined.get(place) or Examined(content, Findings([]))
-        pairs.append((one, fixed.get(place) or decide(policies[place].rules, one.findings)))
+        judgement = fixed.get(place) or await _judge(policies[place].rules, one.findings)
+        pairs.append((one, judgement))
     return pairs
+
+
+async def _judge(rules: PolicyRules, findings: Findings) -> Judgement:
+    """In a thread if a lot was found, or it would hold up the loop."""
+    found = sum(len(answer.found) for answer in findings.detectors.values())
+    if found * len(rules.active) > _LOOP_WORK:
+        return await off_loop(partial(decide, rules, findings))
+    return decide(rules, findings)
 
 
 def _decided(
@@ -188,7 +214,7 @@ def _decided(
         "language": judgement.language[:8],
         "thread": storable(content.thread, MAX_ID),
         "url": storable(content.url, MAX_URL),
-        "digest": content.digest,
+        "digest": _digest(content, one.findings),
         "received_at": received_at,
         "decided_at": timezone.now(),
         "redecides_id": before.pk if before is not None else None,
@@ -228,6 +254,17 @@ def _rows(one: Decided) -> DecisionRows:
         nbytes=content.nbytes + len(decision.findings) + len(decision.evidence) + 1_000,
         overtakes=decision.redecides_id,
     )
+
+
+def _digest(content: Content, findings: Findings) -> bytes:
+    """Equal for contents that say the same, whoever says it. A picture that nobody could read counts as its URL."""
+    pictures = {part: sha256 for part, sha256, *_ in findings.pictures}
+    count = len(content.pictures)
+    parts = [content.text, content.title]
+    parts += [
+        pictures.get(image_part(number, count), sent.url) for number, sent in enumerate(content.pictures)
+    ]
+    return hashlib.sha256(orjson.dumps(parts)).digest()
 
 
 def _new_id() -> UUID:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -143,23 +144,25 @@ async def _try(
     version: Version, batch: list[Decision], policies: dict[int, PublishedPolicy], changes: Changes
 ) -> None:
     slug = version.model.slug
-    asking = Asking(OURSELVES, time.monotonic() + _WITHIN_S, Priority.BULK, version=version.number)
+    by = replace(OURSELVES, scopes=frozenset({"predict.unapproved"}))  # it may not be approved yet
+    asking = Asking(by, time.monotonic() + _WITHIN_S, Priority.BULK, version=version.number)
     examined = []
     for decision in batch:
         findings = Findings.from_bytes(decision.findings)
         findings.detectors.pop(slug, None)
         findings.failures.pop(slug, None)
+        findings.looked_at.pop(slug, None)
         examined.append(Examined(stored_content(decision), findings))
     rules = [policies[decision.policy_id].rules for decision in batch]
     await ask_detector(slug, examined, rules, asking)
     for decision, one, policy_rules in zip(batch, examined, rules, strict=True):
         before = decide(policy_rules, Findings.from_bytes(decision.findings))
         after = decide(policy_rules, one.findings)
-        reason = next(iter((*before.missing, *after.missing)), None)
-        if reason is not None:
-            changes.note_undecided(
-                f"{reason} was not asked then.", decision.received_at, Ruling(decision.ruling)
-            )
+        failure = one.findings.failures.get(slug)
+        unasked = next(iter((*before.missing, *after.missing)), None)
+        if failure is not None or unasked is not None:
+            reason = failure.detail if failure is not None else f"{unasked} did not look at all of it."
+            changes.note_undecided(reason, decision.received_at, Ruling(decision.ruling))
             continue
         changes.add(
             decision.request_id,

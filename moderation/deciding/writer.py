@@ -25,7 +25,7 @@ log = structlog.get_logger("roundhouse.moderation")
 
 _ROOM = 10_000  # decisions that may wait
 _ROOM_BYTES = 256 << 20
-_AT_ONCE = 500
+_AT_ONCE, _BYTES_AT_ONCE = 500, 16 << 20
 _EVERY_S, _COUNTS_EVERY_S = 0.1, 2.0
 _BACKOFF = Backoff(first_s=0.2, longest_s=5.0)
 _COLUMNS = {RuleEffect.NOTE: "noted", RuleEffect.REVIEW: "reviewed", RuleEffect.BLOCK: "blocked"}
@@ -48,6 +48,7 @@ class DecisionRows:
     nbytes: int
     overtakes: UUID | None = None
     written: Future[bool] = field(default_factory=Future)
+    is_done: bool = False
 
 
 class DecisionWriter:
@@ -112,16 +113,29 @@ class DecisionWriter:
     def write(self) -> bool:
         """Write the oldest decisions; return whether there are more."""
         with self._lock:
-            batch = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
+            batch = self._next_batch()
         if not batch:
             return False
         try:
             self._write_all(batch)
         except BaseException:
             with self._lock:
-                self._waiting.extendleft(rows for rows in reversed(batch) if not rows.written.done())
+                self._waiting.extendleft(rows for rows in reversed(batch) if not rows.is_done)
             raise
         return bool(self._waiting)
+
+    def _next_batch(self) -> list[DecisionRows]:
+        """The oldest ones, as many as fit into a transaction that holds up no other writer for long."""
+        batch: list[DecisionRows] = []
+        held = 0
+        while (
+            self._waiting
+            and len(batch) < _AT_ONCE
+            and (not batch or held + self._waiting[0].nbytes <= _BYTES_AT_ONCE)
+        ):
+            batch.append(self._waiting.popleft())
+            held += batch[-1].nbytes
+        return batch
 
     def _write_all(self, batch: Sequence[DecisionRows]) -> None:
         try:
@@ -133,6 +147,9 @@ class DecisionWriter:
                 for rows in batch:
                     self._write_all([rows])
                 return
+            if Decision.objects.filter(pk=batch[0].decision.pk).exists():  # its commit had succeeded before
+                self._done(batch[0], True)
+                return
             log.error("the database refuses a decision", decision=str(batch[0].decision.pk), exc_info=error)
             self._done(batch[0], error)
             return
@@ -140,6 +157,7 @@ class DecisionWriter:
             self._done(rows, rows.decision.pk in written)
 
     def _done(self, rows: DecisionRows, result: bool | Exception) -> None:
+        rows.is_done = True
         with self._lock:
             self._bytes -= rows.nbytes
         if not rows.written.set_running_or_notify_cancel():

@@ -21,11 +21,18 @@ _ASCII_KEYS = bytes(ord(key_as_is(chr(code)) or BREAK) if code < 128 else 0 for 
 _SYMBOLS = re.compile(r"[@$!|+€£]+")
 _EDGE_SYMBOLS, _OTHERS = "@$€£", "!|+"  # the first may be the edge of a word
 _WORD = re.compile(r"[^ .]+")
-_RUN = re.compile(r"(.)\1*+", re.DOTALL)
-_MERGED_RUN = re.compile(
-    r"(?:rn|m)++|(?:r(?!n))++|(?:vv|w)++|v|(.)\1*+", re.DOTALL
-)  # the runs of what `merge` returns
-SPELLED_RUN = re.compile(r"([^ .])(?:[ .]*+\1)*+")  # whatever separates the letters
+_MERGED_LETTERS = (r"(?:rn|m)", r"r(?!n)", r"(?:vv|w)", "v(?!v)")  # what `merge` makes one, or leaves
+
+
+def _run(first: str, *, between: str = "", merged: bool = False) -> re.Pattern[str]:
+    """The same key several times in a row."""
+    runs = [f"{letter}(?:{between}{letter})*+" for letter in (_MERGED_LETTERS if merged else ())]
+    return re.compile("|".join([*runs, rf"({first})(?:{between}\1)*+"]), re.DOTALL)
+
+
+_RUN, _MERGED_RUN = _run("."), _run(".", merged=True)
+_SQUEEZED_RUN = _run("[^ .]", between="[ .]*+")  # whatever separates the letters
+_SQUEEZED_MERGED_RUN = _run("[^ .]", between="[ .]*+", merged=True)
 _OTHER_RUN = re.compile(r"([^\x00-\x7f])\1+")
 _PAIRS = [
     key * 2 for key in " abcdefghjklmnopqrstuvwxyz269"
@@ -41,11 +48,10 @@ class TextHit(NamedTuple):
 
 
 class Run(NamedTuple):
-    """The same key once or several times in a row, from its first place in a view's keys to its last."""
+    """Where the same key is once or several times in a row, in a view's keys."""
 
-    key: str
-    first: int
-    last: int
+    start: int
+    end: int
 
 
 class _KeyTable(dict[int, str]):
@@ -74,12 +80,9 @@ def collapse(keys: str) -> str:
     return keys if keys.isascii() else _OTHER_RUN.sub(r"\1", keys)
 
 
-def find_runs(pattern: re.Pattern[str], keys: str, start: int, end: int) -> list[Run]:
-    runs = []
-    for match in pattern.finditer(keys, start, end):
-        key = match[0][:2] if pattern is _MERGED_RUN else match[0][0]
-        runs.append(Run({"rn": "m", "vv": "w"}.get(key, key[0]), match.start(), match.end() - 1))
-    return runs
+def squeeze(keys: str) -> str:
+    """The same without what separates the letters."""
+    return collapse(keys.replace(BREAK, "").replace(SPACE, ""))
 
 
 def merge(keys: str) -> str:
@@ -108,7 +111,17 @@ class View:
 
     @cached_property
     def merged(self) -> str:
-        return collapse(merge(self.keys.replace(BREAK, SPACE)))
+        keys = self.keys.replace(BREAK, SPACE)
+        merged = merge(keys)
+        return self.plain if merged == keys else collapse(merged)
+
+    @cached_property
+    def squeezed(self) -> str:
+        return squeeze(self.plain)
+
+    @cached_property
+    def squeezed_merged(self) -> str:
+        return self.squeezed if self.merged == self.plain else squeeze(self.merged)
 
     @cached_property
     def words(self) -> list[str]:
@@ -118,6 +131,18 @@ class View:
     def places(self) -> list[tuple[int, int]]:
         """Where each of the words is in `keys`."""
         return [match.span() for match in _WORD.finditer(self.keys)]
+
+    @cached_property
+    def starts(self) -> list[int]:
+        return [start for start, _ in self.places]
+
+    @cached_property
+    def ends(self) -> list[int]:
+        return [end for _, end in self.places]
+
+    def gap(self, piece: int) -> int:
+        """How far it is from the piece before."""
+        return self.starts[piece] - self.ends[piece - 1]
 
     def span(self, first: int, end: int) -> tuple[int, int]:
         """The part of the text that `keys[first:end]` was made from, with the marks on its last letter."""
@@ -136,9 +161,14 @@ class View:
         return [place for place, length in enumerate(lengths) for _ in range(length)]
 
     def runs(self, *, merged: bool) -> list[Run]:
-        """What `merged` or `plain` consist of, with the places in `keys`."""
+        """Where each key of `merged` or `plain` is in `keys`."""
         pattern = _MERGED_RUN if merged else _RUN
-        return find_runs(pattern, self.keys.replace(BREAK, SPACE), 0, len(self.keys))
+        return [Run(*match.span()) for match in pattern.finditer(self.keys.replace(BREAK, SPACE))]
+
+    def squeezed_runs(self, start: int, end: int, *, merged: bool = False) -> list[Run]:
+        """The same for a part of `keys` that is squeezed, merged or not."""
+        pattern = _SQUEEZED_MERGED_RUN if merged else _SQUEEZED_RUN
+        return [Run(*match.span()) for match in pattern.finditer(self.keys, start, end)]
 
 
 class Readable:

@@ -1,7 +1,8 @@
 """Lists of words and phrases, found in spite of the usual disguises, and not inside innocent words.
 
 1. Keys: a text and each entry are reduced to keys in which look-alikes, digits for letters, repeated letters, rn and m are the
-   same. One look-up per word rejects nearly every text.
+   same. One look-up per word rejects nearly every text. Phrases have keys without spaces; where one is found, the pieces of the
+   text there must be its words.
 2. Fit: what has an entry's key is compared letter by letter with the original characters. Keys alone would confuse good with
    god and mail with mall; the fit does not.
 
@@ -10,10 +11,11 @@ script among them, it is.
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import groupby, pairwise, product
+from itertools import accumulate, combinations, groupby, product
 from typing import NamedTuple
 from unicodedata import normalize
 
@@ -32,7 +34,7 @@ from moderation.matching.characters import (
     readings,
 )
 from moderation.matching.errors import BadList
-from moderation.matching.texts import SPELLED_RUN, Readable, Run, TextHit, View, collapse, find_runs, merge
+from moderation.matching.texts import Readable, Run, TextHit, View, collapse, merge, squeeze
 
 MAX_ENTRIES, MAX_LENGTH = 50_000, 100
 _WIDEST_GAP = 3  # characters between the words of a phrase, or between the letters of a word
@@ -42,6 +44,7 @@ _DIVIDERS = frozenset("-‐‑–—_*~^•·|")  # that may divide a word once;
 _IN_ENTRIES = frozenset(
     " -‐‑–.'’_/,\t\u00a0"
 )  # besides letters; an entry with other characters is found literally
+_JOINED = 8  # letters from which on words without spaces between them are a phrase
 _LONG, _LONGER = 5, 6  # letters from which on a divided word can hardly be anything else
 # Words that are what they are, although they look like others (burn and bum, modem and modern)
 _NO_DISGUISE = frozenset(
@@ -57,6 +60,7 @@ class _WordEntry(NamedTuple):
     text: str
     words: list[str]  # folded letters of each word
     size: int
+    ends: tuple[int, ...] = ()  # of the words, in the key of a phrase
 
     @property
     def letters(self) -> str:
@@ -76,10 +80,11 @@ class WordList:
         if len(entries) > MAX_ENTRIES:
             raise BadList(f"A list may have at most {MAX_ENTRIES:,} entries.", place=MAX_ENTRIES)
         self._literals: list[tuple[str, re.Pattern[str]]] = []
-        self._words: dict[str, list[_WordEntry]] = defaultdict(list)  # by the key of the first word
+        self._words: dict[str, list[_WordEntry]] = defaultdict(list)  # by their keys
         self._has_other_letters = False
-        self._inside = _Prefixes()
-        self._spelled = _Prefixes()
+        self._phrases = _Keys()
+        self._inside = _Keys()
+        self._spelled = _Keys()
         for place, text in enumerate(entries):
             _check(text, place)
         for text in dict.fromkeys(entries):
@@ -93,16 +98,21 @@ class WordList:
         self._has_other_letters |= not entry.letters.isascii()
         is_inside = anywhere or any(map(is_unspaced, entry.letters))
         for key_of in (key_by_looks, key_as_is):
-            keys = ["".join(map(key_of, word)) for word in entry.words]
+            keys = SPACE.join("".join(map(key_of, word)) for word in entry.words)
+            merged = merge(keys)
             if is_inside:
-                self._inside.add(collapse(SPACE.join(keys)), entry)
-                self._inside.add(collapse(merge(SPACE.join(keys))), entry)
-            else:
-                first = collapse(merge(keys[0]))
-                if entry not in self._words[first]:
-                    self._words[first].append(entry)
+                self._inside.add(collapse(keys), entry)
+                self._inside.add(collapse(merged), entry)
+            if len(entry.words) > 1:
+                for phrase in (keys, merged):
+                    parts = accumulate(phrase.split(), "{} {}".format)
+                    ends = tuple(len(squeeze(part)) for part in parts)
+                    self._phrases.add(squeeze(phrase), entry._replace(ends=ends))
+                continue
+            if not is_inside and entry not in (same := self._words[collapse(merged)]):
+                same.append(entry)
             if entry.size > 2:
-                self._spelled.add(collapse("".join(keys)), entry)
+                self._spelled.add(collapse(keys), entry)
 
     def find(self, text: Readable, *, most: int = 20) -> list[TextHit]:
         """Up to `most` hits, in the order of the text."""
@@ -120,46 +130,45 @@ class WordList:
         for view in text.views:
             if not view.by_looks and not self._has_other_letters:
                 continue  # a to z look like what they are
-            if not self._words.keys().isdisjoint(view.words):
+            if self._words and not self._words.keys().isdisjoint(view.words):
                 yield from self._whole(text, view)
             if self._spelled:
                 yield from self._in_pieces(text, view)
-            if self._inside:
-                for is_merged in (False, True):
+            for is_merged in (False, True):
+                if self._phrases:
+                    yield from self._as_phrase(text, view, is_merged)
+                if self._inside:
                     yield from self._anywhere(text, view, is_merged)
 
     def _whole(self, text: Readable, view: View) -> Iterator[TextHit]:
-        for number, key in enumerate(view.words):
+        for place, key in zip(view.places, view.words, strict=True):
             for entry in self._words.get(key, ()):
-                last = number + len(entry.words)
-                places = view.places[number:last]
-                if len(places) < len(entry.words) or not _are_near(places):
-                    continue
-                spans = [view.span(*place) for place in places]
-                if all(_fits(text.text, view, *pair) for pair in zip(spans, entry.words, strict=True)):
-                    yield TextHit(spans[0][0], spans[-1][1], entry.text)
+                span = view.span(*place)
+                if _fits(text.text, view, span, entry.letters):
+                    yield TextHit(*span, entry.text)
 
     def _in_pieces(self, text: Readable, view: View) -> Iterator[TextHit]:
         """Words whose letters are spelled one by one, or that are divided."""
         for pattern in (_SPELLED, _DIVIDED) if BREAK in view.keys else (_SPELLED,):
             for group in pattern.finditer(view.keys):
-                runs = find_runs(SPELLED_RUN, view.keys, *group.span())
-                keys = "".join(run.key for run in runs)
-                for first, last, entry in self._spelled.find(keys):
-                    start, end = runs[first].first, runs[last].last + 1
-                    if not _is_piece_edge(view.keys, start - 1) or not _is_piece_edge(view.keys, end):
-                        continue
-                    span = view.span(start, end)
-                    if not _may_be_in_pieces(
-                        view, (start, end), group.span(), text.text[slice(*span)], entry
-                    ):
-                        continue
-                    if _fits(text.text, view, span, entry.letters):
-                        yield TextHit(*span, entry.text)
+                runs: list[Run] = []
+                for first, last, entry in self._spelled.find(squeeze(group[0])):
+                    runs = runs or view.squeezed_runs(*group.span())
+                    yield from _written(text, view, runs[first : last + 1], entry)
+
+    def _as_phrase(self, text: Readable, view: View, is_merged: bool) -> Iterator[TextHit]:
+        """Phrases, wherever spaces are left out or added: their letters follow one another."""
+        keys = view.squeezed_merged if is_merged else view.squeezed
+        if is_merged and keys == view.squeezed:
+            return
+        runs: list[Run] = []
+        for first, last, entry in self._phrases.find(keys):
+            runs = runs or view.squeezed_runs(0, len(view.keys), merged=is_merged)
+            yield from _written(text, view, runs[first : last + 1], entry)
 
     def _anywhere(self, text: Readable, view: View, is_merged: bool) -> Iterator[TextHit]:
         keys = view.merged if is_merged else view.plain
-        if (is_merged and keys == view.plain) or not self._inside.may_be_in(keys):
+        if is_merged and keys == view.plain:
             return
         runs: list[Run] = []
         for first, last, entry in self._inside.find(keys):
@@ -171,13 +180,20 @@ class WordList:
                     break
 
 
-class _Prefixes:
-    """Keys, found at any place of a string: from each place, as far as some key begins like it."""
+class _Keys:
+    """Keys of entries, found at any place of a string.
+
+    The first letters of a key are its anchor. Texts without one of the anchors are rejected at the speed of a set; from an
+    anchor on, letters are added as long as some key begins with them.
+    """
+
+    _ANCHOR = 5
 
     def __init__(self) -> None:
         self._entries: dict[str, list[_WordEntry]] = defaultdict(list)
-        self._prefixes: set[str] = set()
-        self._shortest = 3
+        # By their lengths. A shorter key is its own anchor.
+        self._anchors: dict[int, set[str]] = defaultdict(set)
+        self._beginnings: set[str] = set()  # of keys, and longer than an anchor
 
     def __bool__(self) -> bool:
         return bool(self._entries)
@@ -185,23 +201,29 @@ class _Prefixes:
     def add(self, key: str, entry: _WordEntry) -> None:
         if entry not in self._entries[key]:
             self._entries[key].append(entry)
-        self._prefixes.update(key[:length] for length in range(1, len(key) + 1))
-        self._shortest = min(self._shortest, len(key))
-
-    def may_be_in(self, keys: str) -> bool:
-        size = self._shortest
-        return not self._prefixes.isdisjoint([keys[at : at + size] for at in range(len(keys) - size + 1)])
+        anchor = key[: self._ANCHOR]
+        self._anchors[len(anchor)].add(anchor)
+        self._beginnings.update(key[:length] for length in range(self._ANCHOR + 1, len(key) + 1))
 
     def find(self, keys: str) -> Iterator[tuple[int, int, _WordEntry]]:
         """The first and the last place of each key, with its entries."""
-        for first in range(len(keys) - self._shortest + 1):
-            end = first + self._shortest
-            while (part := keys[first:end]) in self._prefixes:
-                for entry in self._entries.get(part, ()):
-                    yield first, end - 1, entry
-                if end == len(keys):
-                    break
-                end += 1
+        for size, anchors in self._anchors.items():
+            parts = [keys[first : first + size] for first in range(len(keys) - size + 1)]
+            if anchors.isdisjoint(parts):
+                continue
+            for first, part in enumerate(parts):
+                if part in anchors:
+                    yield from self._find_from(keys, first, first + size)
+
+    def _find_from(self, keys: str, first: int, end: int) -> Iterator[tuple[int, int, _WordEntry]]:
+        for entry in self._entries.get(keys[first:end], ()):
+            yield first, end - 1, entry
+        if end - first < self._ANCHOR:
+            return
+        while end < len(keys) and (part := keys[first : end + 1]) in self._beginnings:
+            for entry in self._entries.get(part, ()):
+                yield first, end, entry
+            end += 1
 
 
 # Entries
@@ -238,10 +260,6 @@ def _groups(word: str) -> list[tuple[str, int]]:
 
 
 # What was found, in the original text
-
-
-def _are_near(places: list[tuple[int, int]]) -> bool:
-    return all(following[0] - place[1] <= _WIDEST_GAP for place, following in pairwise(places))
 
 
 def _fits(text: str, view: View, span: tuple[int, int], word: str) -> bool:
@@ -343,29 +361,85 @@ def _is_plausible(atoms: list[_Atom], word: str) -> bool:
 def _cuts(first: Run, last: Run, entry: _WordEntry) -> Iterator[tuple[int, int]]:
     """Where an entry inside a word may begin and end: a run of letters at its edge may belong to the word around it."""
     groups = _groups(entry.letters)
-    starts = {max(first.first, first.last + 1 - groups[0][1]), first.first}
-    ends = {min(last.last, last.first - 1 + groups[-1][1]) + 1, last.last + 1}
+    starts = {max(first.start, first.end - groups[0][1]), first.start}
+    ends = {min(last.end, last.start + groups[-1][1]), last.end}
     return product(sorted(starts, reverse=True), sorted(ends))
 
 
-def _is_piece_edge(keys: str, at: int) -> bool:
-    return not 0 <= at < len(keys) or keys[at] in (SPACE, BREAK)
+def _written(text: Readable, view: View, runs: list[Run], entry: _WordEntry) -> Iterator[TextHit]:
+    """The entry where its key is, if the pieces there are its words.
+
+    A unit is one word or several, in one piece or in several: "fr33 c a s i n o", "f r e e c a s i n o" and "freecasino".
+    """
+    limits = _limits(view, runs, entry)
+    for start in limits[0]:
+        reached: list[set[int]] = [{start}, *(set() for _ in entry.words)]
+        for word, following in combinations(range(len(limits)), 2):
+            for first, end in product(reached[word], limits[following]):
+                if first < end and _is_unit(
+                    text, view, range(first, end), entry.words[word:following], entry.size
+                ):
+                    reached[following].add(end)
+        if reached[-1]:
+            yield TextHit(*view.span(view.starts[start], view.ends[max(reached[-1]) - 1]), entry.text)
+            return
 
 
-def _may_be_in_pieces(
-    view: View, place: tuple[int, int], group: tuple[int, int], written: str, entry: _WordEntry
-) -> bool:
-    """Whether the pieces there are one word: "the rapist" and "pen is" are two."""
-    part = view.keys[slice(*place)]
-    pieces = part.replace(BREAK, SPACE).split()
-    if len(pieces) < 2:
+def _limits(view: View, runs: list[Run], entry: _WordEntry) -> list[list[int]]:
+    """The pieces that each word may begin with, and what may follow the last.
+
+    There are several if a letter is repeated: in "off free casino", only the second f of off is no letter of the phrase.
+    """
+    limits = [_between(view.starts, runs[0].start, runs[0].end - 1)]
+    for end in entry.ends[:-1]:
+        near = _between(view.starts, runs[end - 1].start + 1, runs[end].start)
+        limits.append([piece for piece in near if view.gap(piece) <= _WIDEST_GAP])
+    limits.append([piece + 1 for piece in _between(view.ends, runs[-1].start + 1, runs[-1].end)])
+    return limits
+
+
+def _between(numbers: list[int], least: int, most: int) -> list[int]:
+    """The places of the first and the last number from `least` to `most`."""
+    places = range(bisect_left(numbers, least), bisect_right(numbers, most))
+    return sorted({places[0], places[-1]}) if places else []
+
+
+def _is_unit(text: Readable, view: View, pieces: range, words: list[str], size: int) -> bool:
+    letters = "".join(words)
+    if len(words) > 1 and len(letters) < _JOINED and not _are_letters(view, pieces):
         return False
-    is_alone = place == group
-    if len(pieces) > 2 and max(map(len, pieces)) == 1:
-        return is_alone or entry.size > 3
-    if SPACE in part or not is_alone:
+    span = view.span(view.starts[pieces[0]], view.ends[pieces[-1]])
+    if len(pieces) > 1 and not _may_be_in_pieces(view, pieces, text.text[slice(*span)], size):
+        return False
+    return _fits(text.text, view, span, letters)
+
+
+def _may_be_in_pieces(view: View, pieces: range, written: str, size: int) -> bool:
+    """Whether the pieces are those of one word: "the rapist" and "pen is" are two. `size` is that of the entry."""
+    if any(view.gap(piece) > _WIDEST_GAP for piece in pieces[1:]):
+        return False
+    if _are_letters(view, pieces):
+        return size > 3 or _are_alone(view, pieces)
+    if SPACE in view.keys[view.starts[pieces[0]] : view.ends[pieces[-1]]] or not _are_alone(view, pieces):
         return False
     if len(pieces) > 2:
-        return entry.size >= _LONG or max(map(len, pieces)) <= 2
+        return size >= _LONG or all(view.ends[piece] - view.starts[piece] <= 2 for piece in pieces)
     dividers = {character for character in written if not is_letter(character)}
-    return entry.size >= _LONGER and dividers <= _DIVIDERS
+    return size >= _LONGER and dividers <= _DIVIDERS
+
+
+def _are_letters(view: View, pieces: range) -> bool:
+    return all(view.ends[piece] - view.starts[piece] == 1 for piece in pieces)
+
+
+def _are_alone(view: View, pieces: range) -> bool:
+    """Whether the pieces beside them are not of the same kind: letters spelled one by one, or parts of what is divided."""
+    are_letters = _are_letters(view, pieces)
+    are_divided = SPACE not in view.keys[view.starts[pieces[0]] : view.ends[pieces[-1]]]
+    for beside, at in ((pieces[0] - 1, pieces[0]), (pieces[-1] + 1, pieces[-1] + 1)):
+        if 0 <= beside < len(view.places):
+            gap = view.keys[view.ends[at - 1] : view.starts[at]]
+            is_alike = not are_letters or view.ends[beside] - view.starts[beside] == 1
+            if is_alike and len(gap) <= _WIDEST_GAP and not (are_divided and SPACE in gap):
+                return False
+    return True

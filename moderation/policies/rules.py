@@ -19,12 +19,14 @@ from moderation.matching.errors import BadList
 from moderation.matching.patterns import PatternList
 from moderation.matching.pictures import HashList
 from moderation.matching.words import WordList
+from registry.kit.text import storable
 
 MAX_RULES, MAX_LABELS, MAX_ENTRIES, MAX_HASHES = 100, 200, 10_000, 100_000
 MAX_CONTENT_BYTES = 8 << 20
 PDQ_DISTANCE = 31
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 _NAME_ADVICE = "1 to 64 lower-case letters, digits, hyphens and underscores, such as toxic-text"
+_NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})  # undetermined, several, uncoded, no language
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*")
 
 
@@ -152,6 +154,7 @@ class ListRule(Rule):
     """Looks for entries of a list. `digest`: rules with the same one find the same things."""
 
     digest: str
+    entries: int
     matcher: Any = field(compare=False, repr=False)
 
     @property
@@ -213,7 +216,13 @@ def read_rules(content: Any) -> PolicyRules:
     """Read and check a policy's content. Raises InvalidPolicy, which names the place."""
     if not isinstance(content, Mapping):
         raise InvalidPolicy("A policy is an object with `rules`.")
-    if len(orjson.dumps(content, default=str)) > MAX_CONTENT_BYTES:
+    try:
+        size = len(orjson.dumps(content))
+    except (
+        TypeError
+    ) as error:  # such as too many objects inside one another, or a number of more than 64 bits
+        raise InvalidPolicy(f"It cannot be stored as JSON: {error}.") from None
+    if size > MAX_CONTENT_BYTES:
         raise InvalidPolicy(f"A policy may have at most {MAX_CONTENT_BYTES >> 20} MiB; shorten its lists.")
     fields = _RuleFields(content, ())
     rules = fields.values("rules", most=MAX_RULES, what="rules")
@@ -231,10 +240,11 @@ def read_rules(content: Any) -> PolicyRules:
 
 
 def language_of(text: str) -> str:
-    """The language itself, without script or region: `pt` for `pt-BR`. Raises ValueError."""
+    """The language itself, without script or region: `pt` for `pt-BR`; empty for tags that name none. Raises ValueError."""
     if not _LANGUAGE.fullmatch(text):
         raise ValueError(text)
-    return text.partition("-")[0].lower()
+    language = text.partition("-")[0].lower()
+    return "" if language in _NO_LANGUAGE else language
 
 
 class _RuleFields:
@@ -246,7 +256,8 @@ class _RuleFields:
         self._object, self._place, self._read = values, place, set[str]()
 
     def fail(self, name: str, message: str) -> InvalidPolicy:
-        where = f"Rule {self._object.get('name') or self._place[-1]!r}, `{name}`: " if self._place else ""
+        rule = str(self._object.get("name") or self._place[-1])[:80] if self._place else ""
+        where = f"Rule {rule!r}, `{name[:80]}`: " if rule else ""
         return InvalidPolicy(where + message, *self._place, name)
 
     def take(self, name: str, default: Any = None) -> Any:
@@ -257,6 +268,11 @@ class _RuleFields:
         value = self.take(name, usual)
         if not isinstance(value, str) or (not value and usual is None):
             raise self.fail(name, "a text is needed.")
+        return self._storable(name, value)
+
+    def _storable(self, name: str, value: str) -> str:
+        if storable(value, len(value)) != value:
+            raise self.fail(name, "it has a character that no database stores.")
         return value
 
     def name(self, name: str) -> str:
@@ -284,7 +300,8 @@ class _RuleFields:
         values = self.values(name, most=most, what=what)
         for value in values:
             if not isinstance(value, str) or not value.strip():
-                raise self.fail(name, f"{value!r} is not a text.")
+                raise self.fail(name, f"{str(value)[:80]!r} is not a text.")
+            self._storable(name, value)
         return list(values)
 
     def flag(self, name: str) -> bool:
@@ -325,7 +342,7 @@ class _RuleFields:
 
     def languages(self) -> frozenset[str]:
         try:
-            return frozenset(map(language_of, self.texts("languages", most=200, what="languages")))
+            return frozenset(map(language_of, self.texts("languages", most=200, what="languages"))) - {""}
         except ValueError as error:
             raise self.fail("languages", f"{error} is not a language tag, such as en or pt-BR.") from None
 
@@ -356,7 +373,7 @@ def _read_rule(fields: _RuleFields) -> Rule:
         "languages": fields.languages(),
     }
     rule = _KINDS[kind](fields, common)
-    fields.take("note_to_editors")
+    fields.text("note_to_editors", "")
     fields.end()
     return rule
 
@@ -377,14 +394,18 @@ def _word_rule(fields: _RuleFields, common: Mapping[str, Any]) -> WordRule:
     matcher = _compile(fields, "entries", entries, lambda: WordList(entries, anywhere=anywhere))
     digest = _digest("words", entries, anywhere)
     reads = fields.reads(*TEXT_PARTS)
-    return WordRule(**common, reads=reads, cut_offs=_effect(fields), digest=digest, matcher=matcher)
+    return WordRule(
+        **common, reads=reads, cut_offs=_effect(fields), digest=digest, entries=len(entries), matcher=matcher
+    )
 
 
 def _pattern_rule(fields: _RuleFields, common: Mapping[str, Any]) -> PatternRule:
     patterns = fields.texts("patterns", most=MAX_ENTRIES, what="patterns")
     matcher = _compile(fields, "patterns", patterns, lambda: PatternList(patterns))
     digest, reads = _digest("patterns", patterns), fields.reads(*TEXT_PARTS)
-    return PatternRule(**common, reads=reads, cut_offs=_effect(fields), digest=digest, matcher=matcher)
+    return PatternRule(
+        **common, reads=reads, cut_offs=_effect(fields), digest=digest, entries=len(patterns), matcher=matcher
+    )
 
 
 def _hash_rule(fields: _RuleFields, common: Mapping[str, Any]) -> HashRule:
@@ -398,6 +419,7 @@ def _hash_rule(fields: _RuleFields, common: Mapping[str, Any]) -> HashRule:
         reads=frozenset({Part.IMAGE}),
         cut_offs=_effect(fields),
         digest=_digest("hashes", hashes, distance),
+        entries=len(hashes),
         matcher=matcher,
     )
 

@@ -23,7 +23,7 @@ def policies_within(tenant_id: int | None) -> QuerySet[Policy]:
 
 def policy_named(name: str, within: QuerySet[Policy] | None = None) -> Policy:
     rows = Policy.objects.select_related("tenant", "current") if within is None else within.defer(None)
-    policy = rows.filter(name=name).first()
+    policy = rows.filter(name=name).first() if "\0" not in name else None
     if policy is None:
         raise UnknownPolicy(f"There is no policy {name!r}.")
     return policy

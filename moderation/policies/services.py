@@ -17,7 +17,7 @@ from registry.access.keys import person_behind
 from registry.access.models import Tenant
 from registry.access.policies import Right
 from registry.catalogue.models import Model
-from registry.catalogue.validation import check_row, checked_reason
+from registry.catalogue.validation import check_row, checked_reason, is_plain
 from registry.errors import ApprovalNeeded, Conflict, NameTaken, NotAllowed, StaleState
 from registry.kit.actors import Actor
 from registry.kit.text import checked_line, storable
@@ -242,6 +242,8 @@ def _with_reads(place: int, rule: Any) -> Any:
     if not isinstance(rule, Mapping) or rule.get("kind") != DetectorRule.kind:
         return rule
     slug = str(rule.get("detector") or "").partition("@")[0]
+    if not is_plain(slug):
+        raise InvalidPolicy("The name of a Model has no such characters.", "rules", place, "detector")
     task = Model.objects.filter(slug=slug).values_list("task", flat=True).first()
     if slug and task is None:
         raise InvalidPolicy(f"There is no Model {slug[:64]!r}.", "rules", place, "detector")

@@ -62,6 +62,7 @@ STATUS: dict[type[Exception], int] = {
     jobs.UnsupportedInput: 415,
     jobs.StoreUnavailable: 503,
     moderation.WritesBehind: 503,
+    moderation.PolicyUnreadable: 503,
     moderation.AttributeNotScored: 503,
     errors.InvalidInput: 422,
     pipelines.ItemNotFetched: 400,

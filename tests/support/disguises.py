@@ -9,6 +9,11 @@ LISTED = (
     "pills steroids cocaine heroin vape cigars knife bomb hack cheat fraud nude webcam warez crack malware money slim"
 ).split()
 
+PHRASES = (
+    "free casino", "free money", "buy pills", "cheap cigars", "sex toy", "no deposit", "win a jackpot", "adult webcam",
+    "make money fast", "hot deal", "no limit poker", "weed for sale",
+)  # fmt: skip
+
 _CYRILLIC = dict(zip("aceopxyijsk", "асеорхуіјѕк", strict=True))
 _GREEK = dict(zip("aeopxikvntu", "αεορχικνητυ", strict=True))
 _DIGITS = dict(zip("oeatisb", "0347158", strict=True))
@@ -73,6 +78,26 @@ def disguised():
     ]
 
 
+def disguised_phrases():
+    """Phrase, names of the disguises and how the phrase looks if each word is in another one, or all are joined."""
+    names = [None, *DISGUISES]
+    cases = []
+    for phrase, (shift, first) in product(PHRASES, product(range(len(names)), range(len(names)))):
+        words = phrase.split()
+        chosen = [names[(first + shift * place) % len(names)] for place in range(len(words))]
+        looks = " ".join(
+            DISGUISES[name](word) if name and len(word) > 1 else word
+            for word, name in zip(words, chosen, strict=True)
+        )
+        cases.append((phrase, chosen, looks))
+    joined = [phrase for phrase in PHRASES if len(phrase.replace(" ", "")) >= 8]
+    cases += [
+        (phrase, ["joined", name], DISGUISES[name](phrase.replace(" ", "")))
+        for phrase, name in product(joined, DISGUISES)
+    ]
+    return [case for case in cases if case[2] != case[0]]
+
+
 _HIDING = (
     "Scunthorpe Penistone classic assassin Essex Sussex Middlesex sextant better alphabet gunnery begun title titan entitled "
     "glass pass grass compass scampi scamper despair spammer bombard Bombay hackney cashew cashmere loaned nudged forecast "
@@ -107,6 +132,35 @@ _GREEK_WORDS = (
     "και το να η ο στο με για από που είναι αυτό δεν θα τον την του της μια ένα ήταν όταν αλλά πολύ κάτι τώρα εδώ όλα μέρα νύχτα "
     "πόλη χώρα νερό ψωμί σπίτι δρόμος άνθρωπος γυναίκα παιδί ζωή χρόνος ώρα μήνας έτος λόγος νόμος τόπος κόσμος ουρανός ποτό"
 ).split()
+
+
+def innocent_beside(phrases, count):
+    """The words of phrases, but apart, in another order, as parts of longer words, or only some of them."""
+    rng = random.Random(25)
+
+    def apart(words):
+        return f" {rng.choice(_COMMON)} ".join(words)
+
+    makers = (
+        apart,
+        lambda words: apart(list(map(_joined(" "), words))),
+        lambda words: "entry to the ".join([f"{words[0]} ", *words[1:]]),
+        lambda words: ". The ".join(words),
+        lambda words: " ".join(reversed(words)),
+        lambda words: _joined(" ")("".join(reversed(words))),
+        lambda words: "".join(reversed(words)),
+        lambda words: " ".join(words) + rng.choice(["ish", "dom", "zz"]),
+        lambda words: rng.choice(["un", "bra", "x"]) + " ".join(words),
+        lambda words: rng.choice(["un", "bra", "x"]) + "".join(words),
+        lambda words: " ".join(words[:-1]) + " " + " ".join(words[-1][:-1]),
+        lambda words: f"{words[0]} {words[-1][:-2]} {words[-1][:2]}",
+    )
+    texts = []
+    for number in range(count):
+        words = phrases[number // len(makers) % len(phrases)].split()
+        before, after = (" ".join(rng.choices(_COMMON, k=rng.randint(0, 3))) for _ in range(2))
+        texts.append(f"{before} {makers[number % len(makers)](words)} {after}".strip())
+    return texts
 
 
 def innocent(count):

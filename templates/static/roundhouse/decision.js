@@ -35,6 +35,7 @@
     for (const box of picture.querySelectorAll("[data-box]")) {
       const [left, top, width, height] = box.dataset.box.split(" ").map(Number);
       const share = (value, whole) => `${(100 * value) / whole}%`;
+      box.toggleAttribute("data-at-top", top < image.naturalHeight / 8); // its name would be cut off above it
       box.style.left = share(left, image.naturalWidth);
       box.style.top = share(top, image.naturalHeight);
       box.style.width = share(width, image.naturalWidth);

@@ -6,8 +6,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 
+from moderation.deciding.findings import Findings
+from moderation.deciding.models import PolicyPreview
+from moderation.deciding.previews import run_preview
 from moderation.policies import services
 from moderation.policies.models import Policy
+from moderation.policies.rules import read_rules
 from moderation.rights import ModerationRole
 from registry.access.policies import Role
 from tests.support.browser import chromium, open_page
@@ -189,6 +193,29 @@ class TestRefusals:
         assert Policy.objects.get().draft == {"rules": [OTHER]}
 
 
+def test_a_preview_appears_beside_the_editor(edit):
+    """It saves first, waits for a worker, and follows it."""
+    policy = a_list_policy()
+    (rule,) = read_rules(policy.current.content).list_rules
+    a_decision(policy, text="call 123456789", findings=Findings(["text"], matches={rule.digest: []}))
+    page = edit(policy)
+
+    page.get_by_role("button", name="Add patterns").click()
+    rule = page.locator(".rh-rule").nth(1)
+    rule.get_by_label("Name", exact=True).fill("numbers")
+    rule.get_by_label("Violation").fill("numbers")
+    rule.locator("textarea").fill(r"\d{9}")
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_text("Waiting for a worker").wait_for()
+    run_preview(PolicyPreview.objects.get().pk)
+    page.locator(".rh-preview-sentence").wait_for()
+
+    assert "allow → review" in page.inner_text("#rh-preview")
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="allow to review, sample 1").click()
+    assert "With the previewed draft: review" in opened.value.content()
+
+
 def test_rules_are_pasted_as_json(edit):
     policy = a_list_policy()
     page = edit(policy)
@@ -216,9 +243,10 @@ def test_the_editor_is_accessible(edit, size, tmp_path):
 
 
 class TestPicturesOfDecisions:
-    def test_they_are_blurred_until_somebody_looks(self, visit):
+    @pytest.mark.parametrize("size", [(400, 200), (48, 24)], ids=["large", "small"])
+    def test_they_are_blurred_until_somebody_looks(self, visit, size):
         decision = a_decision(
-            a_list_policy(), "block", evidence=(a_box(10, 5, 30, 15),), pictures=(a_png(400, 200),)
+            a_list_policy(), "block", evidence=(a_box(10, 5, 30, 15),), pictures=(a_png(*size),)
         )
         address = reverse("admin:moderation_decision_change", args=[decision.pk])
         page = visit(address)
@@ -227,7 +255,9 @@ class TestPicturesOfDecisions:
         assert page.locator("[data-box]").is_hidden()
         page.get_by_role("button", name="Show picture").click()
         ((left, top, width, height),) = page.evaluate(BOXES)
-        assert (left, top, width, height) == pytest.approx((10 / 400, 5 / 200, 20 / 400, 10 / 200), abs=0.005)
+        assert (left, top, width, height) == pytest.approx(
+            (10 / size[0], 5 / size[1], 20 / size[0], 10 / size[1]), abs=0.005
+        )
 
         page.get_by_label("Blur pictures").uncheck()
         page.reload()

@@ -22,7 +22,7 @@ def policy(client):
     client.force_login(a_person(ModerationRole.POLICY_EDITOR))
     policy = a_list_policy()
     (rule,) = read_rules(policy.current.content).list_rules
-    found = Findings(["text"], matches={rule.digest: []})
+    found = Findings(["text"], matches={rule.digest: []}, looked_at={rule.digest: ["text"]})
     a_decision(policy, text=NUMBER, content_id="c", findings=found, language="en")
     services.save_draft(policy=policy, content={"rules": [LISTED, OTHER]}, expected=None, by=an_actor())
     policy.refresh_from_db()

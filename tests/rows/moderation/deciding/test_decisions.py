@@ -242,6 +242,16 @@ def test_what_each_rule_does_is_counted_by_day(moderate, deciding):
     assert counts == {"toxic": (0, 0, 3, 3), "personal": (2, 0, 0, 0)}
 
 
+def test_a_form_can_wish_that_nothing_is_stored(client, moderate, deciding, tenant):
+    key = a_key("moderate", tenant=tenant)[1]
+    form = {"text": "vile", "do_not_store": "true"}
+
+    response = client.post("/api/v1/moderate", form, headers={"Authorization": f"Bearer {key}"})
+
+    assert (response.status_code, response.json()["stored"]) == (200, False)
+    assert not Decision.objects.exists()
+
+
 def test_characters_that_no_database_stores_are_replaced(moderate, deciding, reader):
     answer = moderate({"text": "vile \0 \ud800".encode("utf-8", "replace").decode(), "content_id": "a\0b"})
     _write(deciding)

@@ -1,21 +1,24 @@
 """Whatever fails, nothing is allowed: each fault through each way in."""
 
 import asyncio
+from unittest.mock import Mock
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 
 from inference.engine import errors as engine
 from inference.serving import runtime
-from moderation.deciding import detectors, writer
+from moderation.deciding import detectors, examination, writer
+from moderation.deciding.models import Decision
+from moderation.deciding.policy_table import PolicyTable
 from moderation.matching.errors import PatternTooSlow
 from moderation.matching.patterns import PatternList
 from moderation.matching.pictures import PictureHashes
-from moderation.policies.models import Policy
+from moderation.policies.models import Policy, PolicyRevision
 from registry.catalogue.models import Model
 from registry.traffic import services as traffic
 from tests.support.detector_faults import RAISED, raising
-from tests.support.detectors import SEED_POLICY, publish_content
+from tests.support.detectors import SEED_POLICY, a_policy, publish_content
 from tests.support.factories import an_actor
 from tests.support.picture_models import a_picture, in_base64
 
@@ -146,6 +149,56 @@ def test_a_picture_that_cannot_be_fetched(moderate, url):
     _check_nothing_is_allowed(_decisions(moderate, {"text": "fine", "image_url": url}), "image")
 
 
+def test_an_address_with_an_empty_file(moderate, monkeypatch):
+    monkeypatch.setattr(examination, "read_item_url", lambda url, field: Mock(host="pictures.example"))
+    monkeypatch.setattr(examination, "fetch_item", lambda url, field, most, end: b"")
+
+    _check_nothing_is_allowed(
+        _decisions(moderate, {"text": "fine", "image_url": "https://pictures.example/x"}), "image"
+    )
+
+
+def test_lists_that_are_not_read_in_time(moderate, deciding, monkeypatch):
+    rule = {"name": "words", "kind": "words", "entries": ["casino"], "code": "spam", "effect": "block"}
+    publish_content(Policy.objects.get(), {"rules": [*SEED_POLICY["rules"], rule]})
+    deciding.refresh()
+    monkeypatch.setattr(examination, "_search", lambda searches, asking: None)
+    monkeypatch.setattr(examination, "_is_long", lambda searches: False)
+
+    answers = _decisions(moderate, CLEAN)
+
+    _check_nothing_is_allowed(answers)
+    assert {problem["code"] for answer in answers for problem in answer["problems"]} == {"not_looked_at"}
+
+
+def test_more_found_than_is_decided_about(moderate, monkeypatch):
+    monkeypatch.setattr(detectors, "MAX_FOUND", 1)
+
+    _check_nothing_is_allowed(_decisions(moderate, CLEAN), "toxicity")
+
+
+def test_one_list_in_two_rules_that_read_different_parts(moderate, deciding):
+    words = {"kind": "words", "entries": ["casino"], "code": "spam"}
+    listed = [
+        {**words, "name": "in-titles", "reads": ["title"], "effect": "note"},
+        {**words, "name": "in-texts", "reads": ["text"], "effect": "block"},
+    ]
+    publish_content(Policy.objects.get(), {"rules": [*SEED_POLICY["rules"], *listed]})
+    deciding.refresh()
+
+    assert moderate({"title": "fine", "text": "a casino"})["decision"] == "block"
+    assert moderate({"title": "a casino", "text": "fine"})["decision"] == "allow"
+
+
+def test_a_policy_that_cannot_be_read_is_not_replaced_by_a_wider_one(moderate, deciding, tenant):
+    strict = a_policy({"rules": SEED_POLICY["rules"][:1]}, name="strict", tenant=tenant)
+    PolicyRevision.objects.filter(policy=strict).update(content={"rules": [{"kind": "of another release"}]})
+    deciding.table = PolicyTable()
+    deciding.refresh()
+
+    assert moderate(CLEAN, status=503)["code"] == "policy_unreadable"
+
+
 def test_hashes_that_cannot_be_made(moderate, monkeypatch):
     def fail(content):
         raise ZeroDivisionError
@@ -195,10 +248,44 @@ def test_a_database_that_is_away_while_a_block_is_written(moderate, deciding, mo
     assert moderate({"text": "vile"}, status=503)["code"] == "database_unavailable"
 
 
+def test_a_database_that_does_not_answer_in_time(moderate, deciding, monkeypatch):
+    """The caller is told, and the decision is written when the database is back."""
+    real = writer._write
+
+    def fail(batch):
+        raise OperationalError("It was injected.")
+
+    monkeypatch.setattr(writer, "_write", fail)
+    assert moderate({"text": "vile"}, status=503, **{"X-Deadline-Ms": "500"})["code"] == "writes_behind"
+    monkeypatch.setattr(writer, "_write", real)
+    while deciding.writer.write():
+        pass
+
+    assert Decision.objects.get().ruling == "block"
+    deciding.writer.check_room()
+    assert deciding.writer._bytes == 0
+
+
+def test_a_commit_whose_answer_was_lost(moderate, deciding, monkeypatch):
+    real, tries = writer._write, []
+
+    def fail_after(batch):
+        tries.append(len(batch))
+        written = real(batch)
+        if len(tries) == 1:
+            raise OperationalError("The connection was lost.")
+        return written
+
+    monkeypatch.setattr(writer, "_write", fail_after)
+
+    assert moderate({"text": "vile"})["decision"] == "block"
+    assert Decision.objects.count() == 1
+
+
 def test_without_the_guard_a_failure_would_allow(moderate, monkeypatch):
     """The control: what these tests find when failures are forgotten."""
     monkeypatch.setattr(type(runtime.started()), "infer", raising(engine.Overloaded))
-    monkeypatch.setattr("moderation.deciding.judgements._note_unanswered", lambda *arguments: None)
+    monkeypatch.setattr("moderation.deciding.judgements._Gathered.note_unseen", lambda *arguments: None)
 
     with pytest.raises(AssertionError):
         _check_nothing_is_allowed(_decisions(moderate, CLEAN), "toxicity")

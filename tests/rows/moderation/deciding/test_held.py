@@ -13,7 +13,7 @@ from moderation.policies.models import Policy
 from registry.catalogue.models import Model
 from registry.record import leases
 from registry.traffic import services as traffic
-from tests.support.detectors import SEED_POLICY, publish_content
+from tests.support.detectors import SEED_POLICY, a_policy, publish_content
 from tests.support.factories import an_actor
 from tests.support.picture_models import a_picture, in_base64
 
@@ -95,6 +95,36 @@ def test_the_old_content_is_kept_once(moderate, outage):
 
     assert StoredContent.objects.count() == 1
     assert [picture.file for picture in StoredPicture.objects.all()] == [None]
+
+
+def test_a_picture_is_fetched_once(moderate, outage, deciding, monkeypatch):
+    """Whoever controls its address could put another picture there in the meantime."""
+    files = iter([a_picture((255, 255, 255)), a_picture((0, 0, 0))])
+    monkeypatch.setattr(examination, "read_item_url", lambda url, field: Mock(host="pictures.example"))
+    monkeypatch.setattr(examination, "fetch_item", lambda url, field, most, end: next(files))
+    for slug in ("nsfw", "contraband"):
+        traffic.stop_model(model=Model.objects.get(slug=slug), text="repairs", by=an_actor())
+    runtime.started().refresh()
+    moderate({"text": "fine", "image_url": "https://pictures.example/x", "content_id": "a"})
+    for slug in ("nsfw", "contraband"):
+        traffic.start_model(model=Model.objects.get(slug=slug), reason="repaired", by=an_actor())
+    outage()
+
+    assert held.decide_held() == 1
+    assert _current("a").codes == ["nsfw_content"]
+
+
+def test_one_content_without_a_policy_holds_up_no_other(moderate, outage, deciding):
+    a_policy(name="comments", context="comments")
+    deciding.refresh()
+    moderate({"text": "fine", "context": "comments", "content_id": "a"})
+    moderate({"text": "fine", "content_id": "b"})
+    outage()
+    Policy.objects.filter(name="default").update(retired_at=timezone.now())
+    deciding.refresh()
+
+    assert held.decide_held() == 1
+    assert (_current("a").ruling, _current("b").is_held) == ("allow", True)
 
 
 def test_only_one_process_does_it(moderate, outage):

@@ -274,6 +274,9 @@ class TestApproval:
         ({"name": "Not A Name"}, ("rules", 0, "name")),
         ({"code": ""}, ("rules", 0, "code")),
         ({"blok": 0.5}, ("rules", 0, "blok")),
+        ({"detector": "a\0b"}, ("rules", 0, "detector")),
+        ({"labels": ["a\0b"]}, ("rules", 0, "labels")),
+        ({"note_to_editors": {"deep": 1}}, ("rules", 0, "note_to_editors")),
         ({"kind": "words", "entries": []}, ("rules", 0, "entries")),
         ({"kind": "patterns", "patterns": ["("]}, ("rules", 0, "patterns")),
         ({"kind": "hashes", "hashes": ["zz"]}, ("rules", 0, "hashes")),
@@ -294,8 +297,23 @@ def test_a_wrong_rule_is_refused_with_its_place(policy, changed, place):
     assert caught.value.members["errors"][0]["pointer"] == "#/" + "/".join(map(str, place))
 
 
+DEEP: list = []
+for _ in range(400):
+    DEEP = [DEEP]
+
+
 @pytest.mark.parametrize(
-    "odd", [[], "x", {"rules": 5}, {"rules": ["x"]}, {"ruels": []}, {"rules": [{}] * 101}]
+    "odd",
+    [
+        {"rules": [], "note": DEEP},
+        {"rules": [], "note": 2**70},
+        [],
+        "x",
+        {"rules": 5},
+        {"rules": ["x"]},
+        {"ruels": []},
+        {"rules": [{}] * 101},
+    ],
 )
 def test_what_is_no_policy_is_refused(policy, odd):
     with pytest.raises(InvalidPolicy):

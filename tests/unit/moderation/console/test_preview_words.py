@@ -38,7 +38,7 @@ def test_reviews_and_people():
     words = preview_in_words(RESULT)
 
     assert words.sentence == (
-        "+412 reviews a day = 3.4 hours of reviewers at 30 s each (assumed); your 6 reviewers have 30 hours."
+        "+412 reviews a day = 3.4 reviewer hours at 30 s each (assumed); your 6 reviewers have 30 hours."
     )
     assert words.basis == (
         "824 of 2,000 decisions from 2.0 days would change; 12 cannot be decided again and count as unchanged. "
@@ -70,7 +70,7 @@ def test_fewer_reviews():
     less = {**RESULT["rates"], "more_per_day": -120.0}
 
     assert sentence(rates=less, people={**PEOPLE, "hours_more": -1.0}).startswith(
-        "−120 reviews a day = 1.0 hours"
+        "−120 reviews a day = 1.0 reviewer hours"
     )
 
 

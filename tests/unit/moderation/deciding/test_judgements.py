@@ -25,7 +25,8 @@ def said(*found, version=3):
 
 
 def findings(parts=("text",), language="", failures=(), **detectors):
-    return Findings(list(parts), language, detectors, {}, dict(failures))
+    looked_at = {name: list(parts) for name in detectors}
+    return Findings(list(parts), language, detectors, {}, dict(failures), looked_at)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,8 @@ def test_a_rule_in_shadow_is_evidence_that_decides_nothing():
     shadow = {**TOXIC, "state": "shadow"}
     other = {**TOXIC, "name": "other", "labels": ["worse"]}
 
-    judgement = decide(rules(shadow, other), findings(toxicity=said(["text", "toxic", 0.9, None])))
+    answer = said(["text", "toxic", 0.9, None], ["text", "worse", 0.1, None])
+    judgement = decide(rules(shadow, other), findings(toxicity=answer))
 
     assert judgement.ruling is Ruling.ALLOW
     assert judgement.shadow_ruling is Ruling.BLOCK
@@ -163,6 +165,7 @@ class TestLanguages:
 
         assert needed_detectors(told, failed) == {"tongue", "toxicity"}
         failed.detectors["toxicity"] = said()
+        failed.looked_at["toxicity"] = ["text"]
         assert decide(told, failed).ruling is Ruling.REVIEW
 
 
@@ -170,6 +173,44 @@ def test_what_was_never_asked_is_missing():
     assert decide(rules(TOXIC), findings()).missing == ("toxicity",)
     assert decide(rules(SPAM), findings()).missing == (rules(SPAM).list_rules[0].digest,)
     assert needed_lists(rules(SPAM), findings()) == list(rules(SPAM).list_rules)
+
+
+def test_what_was_never_asked_means_review():
+    for never in (decide(rules(NSFW), findings(("image",))), decide(rules(SPAM), findings())):
+        assert never.ruling is Ruling.REVIEW
+        assert [problem.code for problem in never.problems] == ["not_looked_at"]
+
+
+def test_a_part_that_was_not_looked_at_means_review():
+    answer = findings(("text", "title"), toxicity=said(["title", "toxic", 0.1, None]))
+    answer.looked_at["toxicity"] = ["title"]
+
+    judgement = decide(rules(TOXIC), answer)
+
+    assert (judgement.ruling, judgement.missing) == (Ruling.REVIEW, ("toxicity",))
+
+
+def test_a_version_without_the_rules_labels_means_review():
+    answer = findings(toxicity=said(["text", "clean", 0.9, None], ["text", "nasty", 0.1, None]))
+
+    judgement = decide(rules(TOXIC), answer)
+
+    assert judgement.ruling is Ruling.REVIEW
+    assert [problem.code for problem in judgement.problems] == ["no_such_label"]
+
+
+def test_the_title_does_not_tell_the_language_of_the_text():
+    told = rules(TOXIC, language_detector="tongue")
+    answer = said(["title", "de", 0.99, None], ["text", "__label__en", 0.9, None])
+
+    assert decide(told, findings(("title", "text"), tongue=answer, toxicity=said())).language == "en"
+
+
+@pytest.mark.parametrize("tag", ["und", "mul", "zxx"])
+def test_tags_that_name_no_language_leave_it_unknown(tag):
+    told = rules({**TOXIC, "languages": ["en"]}, language_detector="tongue")
+
+    assert needed_detectors(told, findings(tongue=said(["text", tag, 0.99, None]))) == {"tongue", "toxicity"}
 
 
 def test_findings_are_the_same_after_they_were_stored():
@@ -233,6 +274,7 @@ def _random_findings(chance):
         if chance.random() < 0.1:
             made.failures[name] = DOWN
         else:
+            made.looked_at[name] = parts
             made.detectors[name] = said(
                 *([part, chance.choice("xyz"), chance.random() ** 2, None] for part in parts)
             )
