@@ -4,6 +4,7 @@ from celery import shared_task
 
 from moderation.deciding import held, previews, trials
 from moderation.deciding.retention import remove_old_decisions
+from moderation.deciding.sweeping import fail_stuck_comparisons
 
 
 @shared_task(name="moderation.decide_held")
@@ -14,6 +15,11 @@ def decide_held() -> None:
 @shared_task(name="moderation.expire_decisions")
 def expire_decisions() -> None:
     remove_old_decisions()
+
+
+@shared_task(name="moderation.sweep_comparisons")
+def sweep_comparisons() -> None:
+    fail_stuck_comparisons()
 
 
 @shared_task(name="moderation.run_preview")

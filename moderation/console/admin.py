@@ -1,3 +1,4 @@
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -7,6 +8,7 @@ from django.db.models.functions import Left
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
@@ -38,10 +40,12 @@ from registry.kit.admin.theme import (
     PeriodFilter,
     actor,
     display,
+    period_of,
 )
 from registry.kit.admin.verbs import VerbPages
 
 _SNIPPET = 90
+_USUAL_SEARCH, _LONGEST_SEARCH = timedelta(days=7), timedelta(days=31)  # for a violation
 RULING_TONES = {Ruling.ALLOW: Tone.GOOD, Ruling.REVIEW: Tone.WARN, Ruling.BLOCK: Tone.BAD}
 _NO_MODEL = 0  # policies belong to no Model
 
@@ -194,7 +198,10 @@ class DecisionList(ChangeList):
 
 
 class ViolationFilter(DropdownFilter):
-    """Decisions with one violation; those that the current revisions know are offered."""
+    """Decisions with one violation; those that the current revisions know are offered.
+
+    No index leads to violations, so only a period is searched: the last 7 days, or at most 31 days of what was chosen.
+    """
 
     title = "violation"
     parameter_name = "violation"
@@ -208,8 +215,33 @@ class ViolationFilter(DropdownFilter):
             for code in sorted({rule["code"] for content in contents for rule in content["rules"]})
         ]
 
-    def queryset(self, _request: HttpRequest, rows: QuerySet[Decision]) -> QuerySet[Decision]:
-        return rows.filter(codes__icontains=f'"{self.value()}"') if self.value() else rows
+    def queryset(self, request: HttpRequest, rows: QuerySet[Decision]) -> QuerySet[Decision]:
+        if not self.value():
+            return rows
+        chosen = period_of("received_at", request.GET)
+        since = _searched_since(*chosen)
+        if since != chosen[0]:
+            messages.info(
+                request,
+                f"Violations are searched for in at most {_LONGEST_SEARCH.days} days: these decisions were received after "
+                f"{timezone.localtime(since):%Y-%m-%d %H:%M}. Choose an earlier period to see older ones.",
+            )
+        return rows.filter(codes__icontains=f'"{self.value()}"', received_at__gte=since)
+
+
+def _searched_since(start: datetime | None, end: datetime | None) -> datetime:
+    """The beginning of the period that is searched for a violation, of these chosen ends."""
+    last = min(end or timezone.now(), timezone.now())
+    return max(start, last - _LONGEST_SEARCH) if start is not None else last - _USUAL_SEARCH
+
+
+class HeldFilter(admin.BooleanFieldListFilter):
+    """Whether a content is held; those that are have a time at which they are tried again, by which the index finds them."""
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any] | None:
+        if self.lookup_val == "1":
+            rows = rows.filter(next_try_at__isnull=False)
+        return super().queryset(request, rows)
 
 
 @admin.register(Decision)
@@ -222,8 +254,8 @@ class DecisionPage(OwnPage, ModelAdmin[Decision]):
         "context", "decided_by",
     ]  # fmt: skip
     list_filter = [
-        "ruling", ViolationFilter, "policy", ("received_at", PeriodFilter), "is_held", exact_filter("context", "context"),
-        exact_filter("language", "language"), exact_filter("content_id", "content id"),
+        "ruling", ViolationFilter, "policy", ("received_at", PeriodFilter), ("is_held", HeldFilter),
+        exact_filter("context", "context"), exact_filter("language", "language"), exact_filter("content_id", "content id"),
         exact_filter("author_id", "author id"),
     ]  # fmt: skip
     list_filter_submit = True

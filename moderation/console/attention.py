@@ -38,10 +38,7 @@ def waiting_revisions(by: Actor) -> list[AttentionItem]:
 
 def _waiting(revision: PolicyRevision, by: Actor) -> AttentionItem:
     page = f"{reverse('admin:moderation_policy_change', args=[revision.policy_id])}?tab=publish"
-    may_decide = by.may(ModerationRight.PUBLISH_POLICIES) and by.name not in {
-        revision.made_by,
-        revision.edited_by,
-    }
+    may_decide = by.may(ModerationRight.PUBLISH_POLICIES) and not revision.was_made_by(by.user_id)
     return AttentionItem(
         kind=_WAITING,
         severity=Severity.NOTICE,

@@ -129,7 +129,7 @@ def draw_publishing(request: HttpRequest, policy: Policy) -> SafeString:
         "changes": differences(current, editable_content(policy)),
         "waiting": waiting,
         "waiting_changes": differences(current, waiting.content) if waiting else [],
-        "is_own": waiting is not None and by.name in {waiting.made_by, waiting.edited_by},
+        "is_own": waiting is not None and waiting.was_made_by(by.user_id),
         "previous": previous,
         "back_changes": differences(current, previous.content) if previous else [],
         "may_edit": by.may(ModerationRight.EDIT_POLICIES),

@@ -13,6 +13,7 @@ from moderation.deciding.models import PolicyPreview
 from moderation.deciding.previews import request_preview
 from moderation.policies.models import Policy
 from moderation.policies.selectors import policies_within, policy_named
+from moderation.policies.services import check_own
 from moderation.rights import ModerationRight
 from registry.kit.api import RegistryViewSet
 
@@ -51,7 +52,9 @@ class PreviewsView(RegistryViewSet[PolicyPreview]):
         return get_object_or_404(self.get_queryset(), pk=self.kwargs["preview"])
 
     def _policy(self) -> Policy:
-        return policy_named(self.kwargs["name"], within=policies_within(self.actor.tenant_id))
+        policy = policy_named(self.kwargs["name"], within=policies_within(self.actor.tenant_id))
+        check_own(policy, self.actor)  # a preview shows decisions of all tenants that share the policy
+        return policy
 
     @extend_schema(
         summary="Preview the draft",

@@ -4,6 +4,7 @@ import uuid
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from moderation.deciding.contents import MAX_ID, MAX_URL
 from moderation.policies.models import MAX_CONTEXT, Policy, PolicyRevision
@@ -58,6 +59,9 @@ class Decision(models.Model):
             models.Index(fields=["tenant", "content_id", "-received_at"], name="decision_of_content"),
             models.Index(fields=["policy", "-received_at"], name="decision_of_policy"),
             models.Index(fields=["-received_at"], name="decision_newest"),
+            models.Index(fields=["tenant", "-id"], name="decision_list_of_tenant"),
+            models.Index(fields=["policy", "-id"], name="decision_list_of_policy"),
+            models.Index(fields=["tenant", "author_id", "-id"], name="decision_list_of_author"),
             models.Index(
                 fields=["next_try_at"], name="decision_held", condition=Q(next_try_at__isnull=False)
             ),
@@ -131,6 +135,7 @@ class BackgroundComparison(models.Model):
     result = models.JSONField(null=True, editable=False)
     failure = models.CharField(max_length=500, blank=True, editable=False)
     made_at = models.DateTimeField(auto_now_add=True)
+    progress_at = models.DateTimeField(default=timezone.now, editable=False)  # when it last got further
     ended_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:

@@ -74,13 +74,13 @@ def request_preview(*, policy: Policy, by: Actor) -> PolicyPreview:
 def run_preview(preview_id: int) -> None:
     """Fill in the preview's result. Done once, by whichever worker is first."""
     waiting = PolicyPreview.objects.filter(pk=preview_id, status=RunStatus.WAITING)
-    if not waiting.update(status=RunStatus.RUNNING):
+    if not waiting.update(status=RunStatus.RUNNING, progress_at=timezone.now()):
         return
     preview = PolicyPreview.objects.select_related("policy__current").get(pk=preview_id)
-    row = PolicyPreview.objects.filter(pk=preview_id)
+    row = PolicyPreview.objects.filter(pk=preview_id, status=RunStatus.RUNNING)
 
     def tell(done: int, total: int) -> None:
-        row.update(done=done, total=total)
+        row.update(done=done, total=total, progress_at=timezone.now())
 
     try:
         result = preview_changes(preview.policy, read_rules(preview.content), tell=tell).result(_people)
@@ -107,7 +107,7 @@ def preview_changes(
     known = {rule.digest for rule in current.list_rules} if current is not None else set()
     needs_texts = any(rule.digest not in known for rule in rules.list_rules)
     changes = Changes()
-    total = min(most, Decision.objects.filter(policy=policy).count())
+    total = Decision.objects.filter(policy=policy).order_by().values("pk")[:most].count()
     tell(0, total)
     for row in _rows(policy, most, with_texts=needs_texts):
         _add(changes, row, rules, current if row.revision_id != policy.current_id else None)

@@ -47,20 +47,21 @@ def decisions_matching(within: QuerySet[Decision], text: str) -> QuerySet[Decisi
     return within.filter(pk__in=found[0].union(*found[1:]))
 
 
-def newer_decisions(of: str = "") -> Exists:
+def newer_decisions() -> Q:
     """Whether a newer content of the same id was decided, or the same content again."""
     newer = Decision.objects.filter(
-        Q(received_at__gt=OuterRef(f"{of}received_at"))
-        | Q(received_at=OuterRef(f"{of}received_at"), decided_at__gt=OuterRef(f"{of}decided_at")),
-        tenant=OuterRef(f"{of}tenant"),
-        content_id=OuterRef(f"{of}content_id"),
+        Q(received_at__gt=OuterRef("received_at"))
+        | Q(received_at=OuterRef("received_at"), decided_at__gt=OuterRef("decided_at")),
+        content_id=OuterRef("content_id"),
     ).exclude(content_id="")
-    return Exists(newer)
+    # Contents of people's jobs have no tenant, and to the database, nothing is not equal to nothing.
+    of_nobody = Q(tenant=None) & Q(Exists(newer.filter(tenant=None)))
+    return Q(Exists(newer.filter(tenant=OuterRef("tenant")))) | of_nobody
 
 
 def held_decisions(*, due_only: bool = True) -> QuerySet[Decision]:
     """Decisions that wait for a detector, the next one to be tried first."""
-    held = Decision.objects.filter(is_held=True)
+    held = Decision.objects.filter(is_held=True, next_try_at__isnull=False)  # as the index says
     if due_only:
         held = held.filter(next_try_at__lte=Now())
     return held.order_by("next_try_at")

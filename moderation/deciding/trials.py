@@ -1,7 +1,7 @@
 """Trials: what another version of a detector would change in stored decisions, before it is promoted."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -20,6 +20,7 @@ from moderation.deciding.judgements import decide
 from moderation.deciding.models import Decision, DetectorTrial, RunStatus
 from moderation.deciding.policy_table import PolicyTable, PublishedPolicy, read_table
 from moderation.deciding.services import stored_content
+from moderation.deciding.sweeping import NOT_FINISHED
 from moderation.policies.rules import Ruling
 from registry.catalogue.models import Version
 from registry.traffic.gates import GateOutcome, GateResult, SplitPlan
@@ -28,6 +29,7 @@ log = structlog.get_logger("roundhouse.moderation")
 
 GATE = "decisions"
 MOST, _AT_ONCE = 500, 50
+_KEPT = 5  # trials of each version
 _WITHIN_S = 120.0
 _STAYS_VALID = timedelta(hours=6)
 
@@ -70,11 +72,13 @@ def _in_words(label: str, result: dict[str, object]) -> tuple[GateOutcome, str]:
 def _newest_trial(version: Version, leader: Version | None) -> DetectorTrial | None:
     since = timezone.now() - _STAYS_VALID
     trials = DetectorTrial.objects.filter(version=version, compared_with=leader, made_at__gte=since)
-    return trials.first()
+    return trials.exclude(failure=NOT_FINISHED).first()
 
 
 def _start_trial(version: Version, leader: Version | None) -> DetectorTrial:
     trial = DetectorTrial.objects.create(version=version, compared_with=leader)
+    trials = DetectorTrial.objects.filter(version=version)
+    trials.filter(pk__in=list(trials.values_list("pk", flat=True)[_KEPT:])).delete()
     dispatch.run_trial(trial.pk)
     return trial
 
@@ -88,12 +92,17 @@ def _policies_that_ask(slug: str) -> list[PublishedPolicy]:
 
 def run_trial(trial_id: int) -> None:
     """Ask the version about stored contents, and count which decisions its answers would change."""
-    row = DetectorTrial.objects.filter(pk=trial_id)
-    if not row.filter(status=RunStatus.WAITING).update(status=RunStatus.RUNNING):
+    waiting = DetectorTrial.objects.filter(pk=trial_id, status=RunStatus.WAITING)
+    if not waiting.update(status=RunStatus.RUNNING, progress_at=timezone.now()):
         return
-    trial = row.select_related("version__model").get()
+    trial = DetectorTrial.objects.select_related("version__model").get(pk=trial_id)
+    row = DetectorTrial.objects.filter(pk=trial_id, status=RunStatus.RUNNING)
+
+    def tell(done: int) -> None:
+        row.update(done=done, progress_at=timezone.now())
+
     try:
-        changes = trial_changes(trial.version)
+        changes = trial_changes(trial.version, tell=tell)
     except Exception as error:
         log.error("a version could not be tried", version=str(trial.version), exc_info=error)
         row.update(status=RunStatus.FAILED, failure=str(error)[:500], ended_at=timezone.now())
@@ -101,11 +110,14 @@ def run_trial(trial_id: int) -> None:
     row.update(status=RunStatus.DONE, result=changes.result(), ended_at=timezone.now())
 
 
-def trial_changes(version: Version, *, most: int = MOST) -> Changes:
+def trial_changes(
+    version: Version, *, most: int = MOST, tell: Callable[[int], None] = lambda done: None
+) -> Changes:
     changes, slug = Changes(), version.model.slug
     policies = {policy.policy_id: policy for policy in _policies_that_ask(slug)}
     for batch in _batches(slug, policies, most):
         runtime.started().loop.wait_for(_try(version, batch, policies, changes))
+        tell(changes.considered)
     return changes
 
 

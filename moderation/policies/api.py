@@ -208,8 +208,9 @@ class PoliciesView(_OfPolicies, RegistryViewSet[Policy]):
         summary="Show what each rule did in the last 14 days", responses=RuleDaySerializer(many=True)
     )
     def rule_days(self, request: Request, name: str) -> Response:
-        since = timezone.now().date() - timedelta(days=_DAYS)
-        return Response(RuleDaySerializer(rule_days(self.policy(), since), many=True).data)
+        policy, since = self.policy(), timezone.now().date() - timedelta(days=_DAYS)
+        services.check_own(policy, self.actor)  # the counts are of all tenants that share it
+        return Response(RuleDaySerializer(rule_days(policy, since), many=True).data)
 
 
 @extend_schema(tags=_TAG)

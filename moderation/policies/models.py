@@ -41,6 +41,8 @@ class Policy(models.Model):
     draft_edits = models.PositiveIntegerField(default=0, editable=False)  # tells stale editors
     draft_by = models.CharField(max_length=MAX_ACTOR, blank=True, editable=False)
     draft_at = models.DateTimeField(null=True, editable=False)
+    # The ids of the people who edited the draft since it last said the same as a published revision.
+    draft_editors = models.JSONField(default=list, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     retired_at = models.DateTimeField(null=True, editable=False)
 
@@ -91,6 +93,7 @@ class PolicyRevision(models.Model):
     made_by = models.CharField(max_length=MAX_ACTOR, editable=False)
     made_by_user_id = models.PositiveBigIntegerField(null=True, editable=False)
     edited_by = models.CharField(max_length=MAX_ACTOR, blank=True, editable=False)  # the draft's last editor
+    editors = models.JSONField(default=list, editable=False)  # the ids of all people who edited the draft
     made_at = models.DateTimeField(auto_now_add=True)
     decided_by = models.CharField(max_length=MAX_ACTOR, blank=True, editable=False)
     decided_at = models.DateTimeField(null=True, editable=False)
@@ -115,6 +118,10 @@ class PolicyRevision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.policy} revision {self.number}"
+
+    def was_made_by(self, user_id: int | None) -> bool:
+        """Whether this person requested or edited it, perhaps with a key that they issued."""
+        return user_id is not None and user_id in {self.made_by_user_id, *self.editors}
 
     @property
     def rules(self) -> list[dict[str, Any]]:

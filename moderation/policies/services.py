@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from moderation.errors import InvalidPolicy, NothingToPublish, NothingToRollBackTo
 from moderation.policies.models import MAX_ACTOR, MAX_CONTEXT, Policy, PolicyRevision
 from moderation.policies.rules import READS_OF_TASK, DetectorRule, read_rules
-from moderation.policies.selectors import previous_revision, waiting_revision
+from moderation.policies.selectors import editable_content, previous_revision, waiting_revision
 from moderation.policies.transitions import REVISION_ALLOWED, RevisionStatus
 from moderation.rights import ModerationRight
+from registry.access.keys import person_behind
 from registry.access.models import Tenant
 from registry.access.policies import Right
 from registry.catalogue.models import Model
@@ -36,18 +37,24 @@ def create_policy(
     content: Mapping[str, Any] | None = None,
     by: Actor,
 ) -> Policy:
-    """Create a policy with a draft. It decides nothing until a revision is published."""
+    """Create a policy with a draft. It decides nothing until a revision is published.
+
+    A tenant's key makes policies of its tenant. If the contents have a policy that needs approval, this one needs it, too.
+    """
     by.check(ModerationRight.EDIT_POLICIES)
-    if by.tenant_id is not None and tenant is not None and tenant.pk != by.tenant_id:
-        raise NotAllowed(f"{by.name} acts for another tenant; it makes no policies for {tenant}.")
+    if by.tenant_id is not None:
+        tenant = tenant or Tenant.objects.get(pk=by.tenant_id)
+        _check_tenant(tenant.pk, by)
     content = _completed(content or EMPTY)
     policy = Policy(
         name=name,
         title=checked_line(title, what="title", longest=200, may_be_empty=True),
         tenant=tenant,
         context=checked_line(context, what="context", longest=MAX_CONTEXT, may_be_empty=True),
+        draft_editors=_with_editor([], by),
         **_draft(content, by),
     )
+    policy.needs_approval = any(one.needs_approval for one in _replaced_by(policy))
     check_row(policy)
     _check_free(policy)
     try:
@@ -64,13 +71,15 @@ def save_draft(*, policy: Policy, content: Mapping[str, Any], expected: int | No
     """Replace the draft. `expected`: the number of edits that the editor saw; None: whatever there is."""
     by.check(ModerationRight.EDIT_POLICIES)
     content = _completed(content)
-    locked = _lock(policy)
+    locked = _lock(policy, by)
     if expected is not None and locked.draft_edits != expected:
         raise StaleState(f"{locked.draft_by or 'Someone'} saved this draft in the meantime; reload it.")
+    if content != editable_content(locked):  # a preview saves what others wrote
+        locked.draft_editors = _with_editor(locked.draft_editors, by)
     for field, value in _draft(content, by).items():
         setattr(locked, field, value)
     locked.draft_edits += 1
-    locked.save(update_fields=["draft", "draft_by", "draft_at", "draft_edits"])
+    locked.save(update_fields=["draft", "draft_by", "draft_at", "draft_edits", "draft_editors"])
     return locked
 
 
@@ -78,7 +87,7 @@ def save_draft(*, policy: Policy, content: Mapping[str, Any], expected: int | No
 def discard_draft(*, policy: Policy, by: Actor) -> Policy:
     """Forget the draft: the editor shows the current revision again."""
     by.check(ModerationRight.EDIT_POLICIES)
-    locked = _lock(policy)
+    locked = _lock(policy, by)
     locked.draft, locked.draft_by, locked.draft_at = None, "", None
     locked.draft_edits += 1
     locked.save(update_fields=["draft", "draft_by", "draft_at", "draft_edits"])
@@ -89,7 +98,7 @@ def discard_draft(*, policy: Policy, by: Actor) -> Policy:
 def publish(*, policy: Policy, reason: str, expected: int | None = None, by: Actor) -> PolicyRevision:
     """Make the draft the current revision. `expected`: the number of edits that were previewed."""
     by.check(ModerationRight.PUBLISH_POLICIES)
-    locked = _lock(policy)
+    locked = _lock(policy, by)
     if locked.needs_approval:
         raise ApprovalNeeded(f"{locked} needs a second person's approval; request it.")
     revision = _new_revision(locked, _checked_draft(locked, expected), RevisionStatus.PUBLISHED, reason, by)
@@ -102,7 +111,7 @@ def request_publication(
 ) -> PolicyRevision:
     """Ask another person to publish the draft as it is now. The draft stays, and may be edited further."""
     by.check(ModerationRight.EDIT_POLICIES)
-    locked = _lock(policy)
+    locked = _lock(policy, by)
     if waiting_revision(locked) is not None:
         raise Conflict(f"A revision of {locked} is already waiting for approval; withdraw it first.")
     revision = _new_revision(locked, _checked_draft(locked, expected), RevisionStatus.REQUESTED, reason, by)
@@ -125,13 +134,15 @@ def request_publication(
 
 @transaction.atomic
 def approve_revision(*, revision: PolicyRevision, reason: str, by: Actor) -> PolicyRevision:
-    """Publish a requested revision. Whoever requested it or edited it last cannot approve it."""
+    """Publish a requested revision. Only a person who neither requested it nor edited its draft can approve it."""
     by.check(ModerationRight.PUBLISH_POLICIES)
-    locked, waiting = _lock(revision.policy), _waiting(revision)
-    if by.user_id is not None and by.user_id == waiting.made_by_user_id:
-        raise NotAllowed("You requested this revision; another person must approve it.")
-    if by.name in {waiting.made_by, waiting.edited_by}:
-        raise NotAllowed(f"{by.name} requested or edited this revision; another person must approve it.")
+    locked, waiting = _lock(revision.policy, by), _waiting(revision)
+    if by.user_id is None:
+        raise NotAllowed("Only a person can approve a revision; log in.")
+    if waiting.was_made_by(by.user_id):
+        raise NotAllowed(
+            "You requested or edited this revision, perhaps with a key you issued; another person must approve it."
+        )
     _decide(waiting, RevisionStatus.PUBLISHED, reason, by)
     return _make_current(locked, waiting, "approve_policy", by)
 
@@ -152,7 +163,7 @@ def withdraw_revision(*, revision: PolicyRevision, reason: str, by: Actor) -> Po
 def roll_back_policy(*, policy: Policy, reason: str, by: Actor) -> PolicyRevision:
     """Publish again what decided before the current revision. Never waits for approval: it was published once."""
     by.check(ModerationRight.PUBLISH_POLICIES)
-    locked = _lock(policy)
+    locked = _lock(policy, by)
     previous = previous_revision(locked)
     if previous is None:
         raise NothingToRollBackTo(f"{locked} has no earlier revision.")
@@ -164,7 +175,7 @@ def roll_back_policy(*, policy: Policy, reason: str, by: Actor) -> PolicyRevisio
 def change_policy_title(*, policy: Policy, title: str, by: Actor) -> Policy:
     """Give the policy another title. Its name stays, because requests and records use it."""
     by.check(ModerationRight.EDIT_POLICIES)
-    locked = _lock(policy)
+    locked = _lock(policy, by)
     before = {"title": locked.title}
     locked.title = checked_line(title, what="title", longest=200, may_be_empty=True)
     locked.save(update_fields=["title"])
@@ -178,7 +189,7 @@ def change_policy_title(*, policy: Policy, title: str, by: Actor) -> Policy:
 def set_policy_approval(*, policy: Policy, needs_approval: bool, reason: str, by: Actor) -> Policy:
     """Whether revisions need a second person's approval."""
     by.check(Right.MANAGE_SETTINGS)
-    locked = _lock(policy)
+    locked = _lock(policy, by)
     before = {"needs_approval": locked.needs_approval}
     locked.needs_approval = needs_approval
     locked.save(update_fields=["needs_approval"])
@@ -195,9 +206,16 @@ def set_policy_approval(*, policy: Policy, needs_approval: bool, reason: str, by
 
 @transaction.atomic
 def retire_policy(*, policy: Policy, reason: str, by: Actor) -> Policy:
-    """Stop deciding with it: its contents get the next wider policy. Its revisions and decisions are kept."""
+    """Stop deciding with it: its contents get the next wider policy. Its revisions and decisions are kept.
+
+    If revisions need a second person's approval, retiring needs the right to manage settings.
+    """
     by.check(ModerationRight.PUBLISH_POLICIES)
-    locked = _lock(policy)
+    locked = _lock(policy, by)
+    if locked.needs_approval and not by.may(Right.MANAGE_SETTINGS):
+        raise NotAllowed(
+            f"{locked} needs a second person's approval; only people who may manage settings can retire it."
+        )
     if locked.retired_at is not None:
         raise Conflict(f"{locked} is retired already.")
     if locked.tenant is None and not locked.context and locked.current is not None:
@@ -237,14 +255,48 @@ def _with_reads(place: int, rule: Any) -> Any:
     return rule if rule.get("reads") or not slug else {**rule, "reads": list(READS_OF_TASK[str(task)])}
 
 
-def _lock(policy: Policy) -> Policy:
+def _lock(policy: Policy, by: Actor) -> Policy:
+    """The policy, which nobody else changes now. Every change of a policy goes through here."""
+    check_own(policy, by)
     return (
         Policy.objects.select_for_update(of=("self",)).select_related("tenant", "current").get(pk=policy.pk)
     )
 
 
+def check_own(policy: Policy, by: Actor) -> None:
+    """Raise NotAllowed if a tenant's key would change, or look into, what other tenants share."""
+    _check_tenant(policy.tenant_id, by)
+
+
+def _check_tenant(tenant_id: int | None, by: Actor) -> None:
+    if by.tenant_id is not None and tenant_id != by.tenant_id:
+        whose = "another tenant" if tenant_id is not None else "all tenants; only people change it"
+        raise NotAllowed(f"{by.name} acts for its own tenant. This policy is for {whose}.")
+
+
+def _replaced_by(policy: Policy) -> list[Policy]:
+    """The policies that decide the contents of this new one now."""
+    published = Policy.objects.filter(retired_at=None, current__isnull=False)
+    shared = published.filter(tenant=None)
+    if policy.tenant is not None and not policy.context:  # wins over those of contexts, too
+        return list(shared)
+    wider: list[QuerySet[Policy]] = [shared.filter(context="")]
+    if policy.tenant is not None:
+        wider = [
+            published.filter(tenant=policy.tenant, context=""),
+            shared.filter(context=policy.context),
+            *wider,
+        ]
+    return next(([first] for rows in wider if (first := rows.first()) is not None), [])
+
+
 def _draft(content: Mapping[str, Any], by: Actor) -> dict[str, Any]:
     return {"draft": dict(content), "draft_by": storable(by.name, MAX_ACTOR), "draft_at": timezone.now()}
+
+
+def _with_editor(editors: list[int], by: Actor) -> list[int]:
+    person = person_behind(by)
+    return editors if person is None or person in editors else [*editors, person]
 
 
 def _check_free(policy: Policy) -> None:
@@ -287,8 +339,9 @@ def _new_revision(
         goes_back_to=goes_back_to,
         reason=checked_reason(reason),
         made_by=storable(by.name, MAX_ACTOR),
-        made_by_user_id=by.user_id,
+        made_by_user_id=person_behind(by),
         edited_by=policy.draft_by,
+        editors=policy.draft_editors,
         decided_by=storable(by.name, MAX_ACTOR) if is_decided else "",
         decided_at=timezone.now() if is_decided else None,
     )
@@ -298,8 +351,8 @@ def _make_current(policy: Policy, revision: PolicyRevision, action: str, by: Act
     before = {"revision": policy.current.number} if policy.current is not None else None
     policy.current = revision
     if policy.draft == revision.content:
-        policy.draft, policy.draft_by, policy.draft_at = None, "", None
-    policy.save(update_fields=["current", "draft", "draft_by", "draft_at"])
+        policy.draft, policy.draft_by, policy.draft_at, policy.draft_editors = None, "", None, []
+    policy.save(update_fields=["current", "draft", "draft_by", "draft_at", "draft_editors"])
     after: dict[str, Any] = {"revision": revision.number}
     if revision.goes_back_to is not None:
         after["goes_back_to"] = revision.goes_back_to.number
@@ -341,6 +394,7 @@ def _decide(revision: PolicyRevision, status: RevisionStatus, reason: str, by: A
 def _end_request(
     revision: PolicyRevision, status: RevisionStatus, reason: str, action: str, by: Actor
 ) -> PolicyRevision:
+    _lock(revision.policy, by)
     waiting = _waiting(revision)
     _decide(waiting, status, reason, by)
     record_change(

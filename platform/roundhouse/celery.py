@@ -131,6 +131,7 @@ app.conf.update(
         "expire-jobs": _every(3600, "inference.expire_jobs"),
         "merge-measurements": _every(60, "inference.merge_measurements"),
         "decide-held": _every(10, "moderation.decide_held"),
+        "sweep-comparisons": _every(60, "moderation.sweep_comparisons"),
         "expire-decisions": _every(3600, "moderation.expire_decisions"),
         "pulse": _every(PULSE_S, "inference.record_pulse"),
     },

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from registry.access.key_ring import USED_S, Admitted, KeyRing, Principal
 from registry.access.models import ApiKey
+from registry.kit.actors import Actor
 from registry.kit.loops import Backoff, Loop, ThreadGroup
 
 log = structlog.get_logger("roundhouse.keys")
@@ -105,6 +106,13 @@ def note_use(key_id: int) -> None:
     now = timezone.now()
     due = Q(last_used_at=None) | Q(last_used_at__lt=now - timedelta(seconds=USED_S))
     ApiKey.objects.filter(due, pk=key_id).update(last_used_at=now)
+
+
+def person_behind(by: Actor) -> int | None:
+    """The person who acts, or who issued the acting key; None for commands and tasks."""
+    if by.key_id is None:
+        return by.user_id
+    return ApiKey.objects.filter(pk=by.key_id).values_list("created_by_id", flat=True).first()
 
 
 def _valid_keys() -> QuerySet[ApiKey]:

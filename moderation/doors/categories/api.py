@@ -65,6 +65,7 @@ class CategoryMappingsView(RegistryViewSet[CategoryMapping]):
     @extend_schema(
         operation_id="set_category_mappings",
         summary="Replace the mappings",
+        description="Only people may: mappings are for all tenants.",
         parameters=[_PROTOCOL],
         request=MappingsForm,
         responses=CategoryMappings,

@@ -12,7 +12,7 @@ from moderation.errors import InvalidMapping
 from moderation.policies.rules import split_detector
 from moderation.rights import ModerationRight
 from registry.catalogue.models import Model
-from registry.errors import Invalid
+from registry.errors import Invalid, NotAllowed
 from registry.kit.actors import Actor
 from registry.kit.text import checked_line
 from registry.record.audit import AuditSubject, queue_writers, record_change
@@ -41,7 +41,7 @@ def set_category_mappings(
     *, protocol: ForeignProtocol, mappings: Sequence[LabelMapping], by: Actor
 ) -> list[LabelMapping]:
     """Replace all mappings of a protocol. Raises InvalidMapping, which names the place."""
-    by.check(ModerationRight.EDIT_POLICIES)
+    _check_may_map(by)
     if len(mappings) > MAX_MAPPINGS:
         raise InvalidMapping(f"A protocol may have at most {MAX_MAPPINGS:,} mappings.", "mappings")
     known = _known_models(mappings)
@@ -53,7 +53,7 @@ def set_category_mappings(
 @transaction.atomic
 def add_category_mapping(*, protocol: ForeignProtocol, mapping: LabelMapping, by: Actor) -> LabelMapping:
     """Have a label count for one more category; with an empty one, for none any more."""
-    by.check(ModerationRight.EDIT_POLICIES)
+    _check_may_map(by)
     new = _checked(protocol, mapping, None, _known_models([mapping]))
     queue_writers()
     before = mappings_of(protocol)
@@ -69,12 +69,20 @@ def add_category_mapping(*, protocol: ForeignProtocol, mapping: LabelMapping, by
 @transaction.atomic
 def remove_category_mapping(*, protocol: ForeignProtocol, mapping: LabelMapping, by: Actor) -> None:
     """Forget a mapping. A label without any has its usual categories again."""
-    by.check(ModerationRight.EDIT_POLICIES)
+    _check_may_map(by)
     queue_writers()
     before = mappings_of(protocol)
     if mapping not in before:
         raise InvalidMapping(f"There is no mapping {mapping}; perhaps somebody else removed it.")
     _write(protocol, [one for one in before if one != mapping], by)
+
+
+def _check_may_map(by: Actor) -> None:
+    by.check(ModerationRight.EDIT_POLICIES)
+    if by.tenant_id is not None:
+        raise NotAllowed(
+            f"{by.name} acts for a tenant. Mappings are for all tenants; only people change them."
+        )
 
 
 def _write(protocol: ForeignProtocol, wanted: Iterable[LabelMapping], by: Actor) -> list[LabelMapping]:

@@ -36,6 +36,7 @@ _FIELDS = (
     "context",
 )
 _PROBABILITY = "PROBABILITY"
+_SCORE_TYPES = (None, _PROBABILITY, "SCORE_TYPE_UNSPECIFIED")
 _LONGEST_TOKEN = 1_000
 _STATUS_NAMES: Mapping[int, str] = {
     400: "INVALID_ARGUMENT",
@@ -147,7 +148,7 @@ def _read_threshold(name: str, wanted: Any) -> float:
     place = ("requestedAttributes", name[:80])
     if not isinstance(wanted, dict):
         raise InvalidContent("What is wanted of an attribute is an object, such as {}.", *place)
-    if wanted.get("scoreType") not in {None, _PROBABILITY, "SCORE_TYPE_UNSPECIFIED"}:
+    if wanted.get("scoreType") not in _SCORE_TYPES:  # compared, not hashed: it may be a list
         raise InvalidContent("Scores are of the type PROBABILITY only.", *place)
     threshold = wanted.get("scoreThreshold", 0.0)
     if isinstance(threshold, bool) or not isinstance(threshold, int | float):

@@ -1,9 +1,11 @@
 """The admin theme's classes. Import them only from here, so that changing the theme changes only this file."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest
+from django.utils.timezone import make_aware
 
 from registry.errors import RoundhouseError
 from registry.kit.actors import Actor
@@ -25,7 +27,6 @@ if TYPE_CHECKING:  # the theme's classes have no type hints; the Django classes 
     )
 else:
     from django import forms as _forms
-    from django.utils.timezone import make_aware
     from unfold import admin as _unfold
     from unfold import forms as _unfold_forms
     from unfold.contrib.filters.admin import DropdownFilter, TextFilter
@@ -88,19 +89,27 @@ else:
                 self.title = "time"
 
         def queryset(self, request, queryset):
-            for end, lookup, default in (("from", "gte", "00:00"), ("to", "lte", "23:59:59.999999")):
-                day, time = (
-                    self.used_parameters.get(f"{self.parameter_name}_{end}_{part}") for part in (0, 1)
-                )
-                try:
-                    moment = datetime.fromisoformat(f"{day} {time or default}")
-                except ValueError:
-                    continue  # missing, or not a date
-                queryset = queryset.filter(**{f"{self.parameter_name}__{lookup}": make_aware(moment)})
+            moments = period_of(self.parameter_name, self.used_parameters)
+            for moment, lookup in zip(moments, ("gte", "lte"), strict=True):
+                if moment is not None:
+                    queryset = queryset.filter(**{f"{self.parameter_name}__{lookup}": moment})
             return queryset
 
     class TabularInline(_Generic, _unfold.TabularInline):
         pass
+
+
+def period_of(field: str, parameters: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]:
+    """From when to when a PeriodFilter's parameters are; None for an end that is missing or no date."""
+
+    def moment(end: str, default: str) -> datetime | None:
+        day, time = (parameters.get(f"{field}_{end}_{part}") for part in (0, 1))
+        try:
+            return make_aware(datetime.fromisoformat(f"{day} {time or default}"))
+        except ValueError:
+            return None
+
+    return moment("from", "00:00"), moment("to", "23:59:59.999999")
 
 
 def actor(request: HttpRequest) -> Actor:
@@ -126,4 +135,5 @@ __all__ = [
     "UserCreationForm",
     "actor",
     "display",
+    "period_of",
 ]

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from registry.access.models import ApiKey
+from registry.access.keys import person_behind
 from registry.access.policies import Right
 from registry.catalogue.models import Model
 from registry.catalogue.route_changes import lock_model, stamp
@@ -68,7 +68,7 @@ def ask_for_split(
         seen_revision=present.split_revision,
         comment=why,
         asked_by=by.name[:200],
-        asker_id=_person_behind(by),
+        asker_id=person_behind(by),
     )
     record_change(
         action="ask_for_split", subject=request, before=None, after=_audit_fields(request), reason=why, by=by
@@ -170,13 +170,6 @@ def set_approval_rule(*, model: Model, needed: bool, reason: str, by: Actor) -> 
         after={"needs_approval": needed}, reason=why, by=by,
     )  # fmt: skip
     return Model.objects.get(pk=present.pk)
-
-
-def _person_behind(by: Actor) -> int | None:
-    """The person who acts, or who issued the acting key; None for commands and tasks."""
-    if by.key_id is None:
-        return by.user_id
-    return ApiKey.objects.filter(pk=by.key_id).values_list("created_by_id", flat=True).first()
 
 
 def _check_other_person(request: SplitRequest, by: Actor) -> None:

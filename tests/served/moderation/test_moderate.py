@@ -97,7 +97,8 @@ def outage(served, ask):
         "block": 0.7,
     }
     policy = {"name": slug, "context": slug, "content": {"rules": [rule]}}
-    assert ask("/api/v1/policies", policy)[0] == 201
+    status, made = ask("/api/v1/policies", policy)
+    assert (status, made["tenant"]) == (201, "default")  # the tenant of the key
     assert ask(f"/api/v1/policies/{slug}/publish", {"reason": "test"})[0] == 201
     wait_until(
         lambda: (

@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 import pytest
-from django.urls import reverse
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 
 from moderation.deciding.findings import DetectorAnswer, Findings
@@ -14,6 +16,7 @@ from tests.support.decision_rows import a_box, a_decision, a_list_policy, a_png,
 from tests.support.factories import a_live_model, a_person, a_tenant
 
 pytestmark = pytest.mark.django_db
+LIST = reverse_lazy("admin:moderation_decision_changelist")
 HOSTILE = "You \u202eblockhead\u202c <script>alert(1)</script>"
 
 
@@ -75,6 +78,42 @@ class TestTheList:
         yesterday = timezone.localdate() - timedelta(days=1)
 
         assert rows(client, received_at_from_0=str(yesterday)) == ["held", "bad"]
+
+    def test_a_violation_is_searched_for_in_seven_days(self, client, policy):
+        now = timezone.now()
+        for days in (1, 8, 30, 40, 60):
+            a_decision(
+                policy, "block", content_id=f"{days}", evidence=(listed(0, 4),), at=now - timedelta(days=days)
+            )
+        today = timezone.localdate()
+
+        def found(*, since=None, until=None):
+            days = {"from": since, "to": until}
+            ends = {
+                f"received_at_{end}_0": str(today - timedelta(days=ago))
+                for end, ago in days.items()
+                if ago is not None
+            }
+            response = client.get(LIST, {"violation": "slurs", **ends})
+            told = [str(message) for message in response.context["messages"]]
+            return [one.content_id for one in response.context["cl"].result_list], told
+
+        usual, told = found()
+        assert usual == ["1"]
+        assert len(told) == 1 and "at most 31 days" in told[0]
+        assert found(since=10) == (["1", "8"], [])
+        assert found(since=41, until=29) == (["30", "40"], [])
+        longest, told = found(since=90)
+        assert longest == ["1", "8", "30"]
+        assert len(told) == 1
+        assert found(until=59)[0] == ["60"]
+
+    def test_held_ones_are_found_by_their_index(self, client, three):
+        with CaptureQueriesContext(connection) as queries:
+            assert rows(client, is_held__exact="1") == ["held"]
+        assert any('"next_try_at" IS NOT NULL' in one["sql"] for one in queries)
+
+        assert rows(client, is_held__exact="0") == ["bad", "old"]
 
     def test_a_request_id(self, client, three):
         assert rows(client, q=three.request_id) == ["held"]

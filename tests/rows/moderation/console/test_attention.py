@@ -13,7 +13,7 @@ from moderation.policies import services
 from moderation.rights import ModerationRight
 from registry.kit.admin.first_steps import FIRST_STEPS
 from tests.support.decision_rows import LISTED, OTHER, a_decision, a_list_policy
-from tests.support.factories import an_actor
+from tests.support.factories import a_person, an_actor
 
 pytestmark = pytest.mark.django_db
 
@@ -47,16 +47,21 @@ class TestHeldContents:
 
 class TestWaitingRevisions:
     def test_the_other_person_may_decide(self):
-        policy = a_list_policy()
-        services.save_draft(policy=policy, content={"rules": [LISTED, OTHER]}, expected=None, by=an_actor())
-        services.request_publication(policy=policy, reason="Please", by=an_actor())
-        other = an_actor(ModerationRight.READ_POLICIES, ModerationRight.PUBLISH_POLICIES)
+        policy, editor, requester = a_list_policy(), a_person("policy_editor"), a_person("policy_editor")
+        services.save_draft(
+            policy=policy, content={"rules": [OTHER]}, expected=None, by=an_actor(user=editor)
+        )
+        services.save_draft(
+            policy=policy, content={"rules": [LISTED, OTHER]}, expected=None, by=an_actor(user=requester)
+        )
+        services.request_publication(policy=policy, reason="Please", by=an_actor(user=requester))
 
-        (own,) = waiting_revisions(an_actor())
-        (theirs,) = waiting_revisions(type(other)("other", other.source, other.rights))
+        (own,) = waiting_revisions(an_actor(user=requester))
+        (edited,) = waiting_revisions(an_actor(user=editor))
+        (theirs,) = waiting_revisions(an_actor(user=a_person("lead")))
 
         assert own.sentence == "Revision 2 of policy default waits for another person’s approval."
-        assert own.action is None
+        assert (own.action, edited.action) == (None, None)
         assert theirs.action.title == "Decide"
 
 

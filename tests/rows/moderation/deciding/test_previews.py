@@ -1,17 +1,23 @@
 """A preview equals what happens."""
 
+from datetime import timedelta
 from hashlib import md5
 
 import pytest
+from django.utils import timezone
 
+from moderation import tasks
 from moderation.deciding import previews, trials
+from moderation.deciding.changes import Changes
 from moderation.deciding.models import Decision, DetectorTrial, PolicyPreview, RunStatus, StoredContent
 from moderation.deciding.policy_table import PolicyTable, read_table
+from moderation.deciding.sweeping import NOT_FINISHED
 from moderation.policies import services
 from moderation.policies.models import Policy
 from registry.catalogue.models import Model
 from registry.errors import NotAllowed
 from registry.traffic.gates import GateOutcome, plan_for
+from roundhouse.celery import app
 from tests.support.detectors import SEED_POLICY, publish_content, put_toxicity
 from tests.support.factories import a_person, an_actor
 from tests.support.picture_models import a_picture, in_base64
@@ -150,6 +156,75 @@ def test_only_the_newest_previews_are_kept(stored):
         previews.request_preview(policy=stored, by=an_actor("read_policies"))
 
 
+def _let_pass(minutes, rows):
+    rows.update(progress_at=timezone.now() - timedelta(minutes=minutes))
+
+
+class TestSweeping:
+    @pytest.fixture
+    def waiting(self, stored):
+        return previews.request_preview(policy=stored, by=an_actor())
+
+    def test_what_no_worker_begins_has_failed(self, waiting):
+        _let_pass(14, PolicyPreview.objects)
+        tasks.sweep_comparisons()
+        waiting.refresh_from_db()
+        assert waiting.status == RunStatus.WAITING
+
+        _let_pass(16, PolicyPreview.objects)
+        tasks.sweep_comparisons()
+
+        waiting.refresh_from_db()
+        assert (waiting.status, waiting.failure) == (RunStatus.FAILED, NOT_FINISHED)
+        assert waiting.ended_at is not None
+        previews.run_preview(waiting.pk)  # its message came late
+        waiting.refresh_from_db()
+        assert waiting.status == RunStatus.FAILED
+
+    def test_a_worker_that_gets_further_is_left_alone(self, waiting, monkeypatch):
+        def sweep_meanwhile(_policy, _rules, *, tell):
+            _let_pass(16, PolicyPreview.objects)
+            tell(10, 20)
+            tasks.sweep_comparisons()
+            return Changes()
+
+        monkeypatch.setattr(previews, "preview_changes", sweep_meanwhile)
+        previews.run_preview(waiting.pk)
+
+        waiting.refresh_from_db()
+        assert (waiting.status, waiting.done, waiting.total) == (RunStatus.DONE, 10, 20)
+
+    def test_a_worker_that_gets_no_further_has_failed(self, waiting, monkeypatch):
+        def sweep_meanwhile(_policy, _rules, *, tell):
+            _let_pass(16, PolicyPreview.objects)
+            tasks.sweep_comparisons()
+            return Changes()
+
+        monkeypatch.setattr(previews, "preview_changes", sweep_meanwhile)
+        previews.run_preview(waiting.pk)
+
+        waiting.refresh_from_db()
+        assert (waiting.status, waiting.result) == (RunStatus.FAILED, None)
+
+    def test_it_is_swept_every_minute(self):
+        times = {one["task"]: one["schedule"] for one in app.conf.beat_schedule.values()}
+
+        assert times["moderation.sweep_comparisons"] == 60
+
+
+def test_a_preview_counts_no_more_than_it_reads(stored):
+    most = []
+    changes = previews.preview_changes(
+        stored,
+        previews.read_rules(stored.current.content),
+        most=4,
+        tell=lambda done, total: most.append(total),
+    )
+
+    assert changes.considered == 4
+    assert set(most) == {4}
+
+
 class TestTrials:
     @pytest.fixture
     def candidate(self, stored, tmp_path):
@@ -176,6 +251,30 @@ class TestTrials:
         )
         assert "3 from allow to block" in gate.sentence
         assert "3 from block to allow" in gate.sentence
+
+    def test_after_one_that_no_worker_finished_another_one_starts(self, candidate):
+        self.gates(candidate)
+        _let_pass(16, DetectorTrial.objects)
+        tasks.sweep_comparisons()
+
+        (gate,) = self.gates(candidate)
+
+        assert "being tried" in gate.sentence
+        assert [one.status for one in DetectorTrial.objects.all()] == [RunStatus.WAITING, RunStatus.FAILED]
+
+    def test_it_says_how_far_it_is(self, candidate):
+        self.gates(candidate)
+        trials.run_trial(DetectorTrial.objects.get().pk)
+
+        assert DetectorTrial.objects.get().done == 27
+
+    def test_only_the_newest_are_kept(self, candidate):
+        for _ in range(7):
+            self.gates(candidate)
+            _let_pass(16, DetectorTrial.objects)
+            tasks.sweep_comparisons()
+
+        assert DetectorTrial.objects.count() == 5
 
     def test_the_same_scores_change_nothing(self, stored, tmp_path):
         version = put_toxicity(tmp_path, is_live=False)

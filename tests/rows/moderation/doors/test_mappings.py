@@ -158,15 +158,27 @@ def test_a_removed_row_between_others_is_noticed(models):
 
 class _Api:
     def __init__(self):
-        self.key = a_key("policies.write")[1]
+        self.client = Client()
+        self.client.force_login(a_person("policy_editor"))
 
     def get(self):
-        return Client().get(ADDRESS, headers={"Authorization": f"Bearer {self.key}"})
+        return self.client.get(ADDRESS)
 
     def put(self, *mappings, **headers):
         body = json.dumps({"mappings": [one._asdict() for one in mappings]})
-        headers = {"Authorization": f"Bearer {self.key}", **headers}
-        return Client().put(ADDRESS, body, "application/json", headers=headers)
+        return self.client.put(ADDRESS, body, "application/json", headers=headers)
+
+
+def test_a_tenants_key_reads_what_it_cannot_replace(models):
+    _put(TOXIC)
+    key = {"Authorization": f"Bearer {a_key('policies.write')[1]}"}
+    body = json.dumps({"mappings": []})
+
+    refused = Client().put(ADDRESS, body, "application/json", headers=key)
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
+    assert "only people change them" in refused.json()["detail"]
+    assert Client().get(ADDRESS, headers=key).json()["mappings"] == [TOXIC._asdict()]
 
 
 def test_the_api_shows_and_replaces(models):
@@ -188,8 +200,7 @@ def test_the_api_names_what_is_wrong(models):
     assert problem.status_code == 422
     assert problem.json()["code"] == "invalid_mapping"
     assert problem.json()["errors"][0]["pointer"] == "#/mappings/0/category"
-    headers = {"Authorization": f"Bearer {_Api().key}"}
-    assert Client().get("/api/v1/category-mappings/azure", headers=headers).status_code == 404
+    assert _Api().client.get("/api/v1/category-mappings/azure").status_code == 404
 
 
 @pytest.fixture

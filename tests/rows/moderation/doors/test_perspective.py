@@ -233,6 +233,7 @@ WRONG = {
     "no attributes": {"requestedAttributes": {}},
     "attributes that are no object": {"requestedAttributes": ["TOXICITY"]},
     "another type of score": {"requestedAttributes": {"TOXICITY": {"scoreType": "SEVERITY"}}},
+    "a list of types": {"requestedAttributes": {"TOXICITY": {"scoreType": []}}},
     "a threshold that is no number": {"requestedAttributes": {"TOXICITY": {"scoreThreshold": "high"}}},
     "two languages": {"languages": ["en", "de"]},
     "no language tag": {"languages": ["?"]},

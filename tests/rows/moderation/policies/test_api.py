@@ -21,9 +21,10 @@ def editor(db):
 
 @pytest.fixture
 def policy(editor):
-    response = editor.post(URL, {"name": "default", "content": {"rules": [RULE]}}, format="json")
+    """A policy of the editor's tenant."""
+    response = editor.post(URL, {"name": "own", "content": {"rules": [RULE]}}, format="json")
     assert response.status_code == 201, response.content
-    return f"{URL}/default"
+    return f"{URL}/own"
 
 
 def test_from_a_draft_to_a_revision_and_back(editor, policy):
@@ -89,15 +90,65 @@ def test_keys_reach_their_tenants_policies_and_the_shared_ones(editor, policy):
     tenant = a_tenant("shop")
     admin = client_for("policy_editor")
     assert admin.post(URL, {"name": "shop", "tenant": "shop"}, format="json").status_code == 201
+    assert admin.post(URL, {"name": "default"}, format="json").status_code == 201
     shop = by_key(a_key("policies.write", tenant=tenant)[1])
 
     assert {one["name"] for one in shop.get(URL).json()["results"]} == {"default", "shop"}
-    assert {one["name"] for one in editor.get(URL).json()["results"]} == {"default"}
+    assert {one["name"] for one in editor.get(URL).json()["results"]} == {"default", "own"}
     for path, body in {"/publish": {"reason": "x"}, "/roll-back": {"reason": "x"}, "/previews": {}}.items():
         assert editor.post(f"{URL}/shop{path}", body, format="json").json()["code"] == "unknown_policy"
     assert editor.get(f"{URL}/shop/draft").json()["code"] == "unknown_policy"
     taken = editor.post(URL, {"name": "mine", "tenant": "shop"}, format="json")
     assert taken.status_code == 403
+
+
+def test_a_key_makes_policies_of_its_tenant(editor, policy):
+    key_tenant = editor.get(policy).json()["tenant"]
+
+    assert key_tenant
+    named = {"name": "named", "tenant": key_tenant, "context": "x"}
+    assert editor.post(URL, named, format="json").json()["tenant"] == key_tenant
+
+
+def test_a_key_changes_no_shared_policy(editor):
+    admin = client_for("policy_editor")
+    draft = {"content": {"rules": [RULE]}}
+    assert admin.post(URL, {"name": "default", **draft}, format="json").status_code == 201
+    shared = f"{URL}/default"
+    admin.post(f"{shared}/request", {"reason": "x"}, format="json")
+    because = {"reason": "x"}
+
+    refused = [
+        editor.put(f"{shared}/draft", draft, format="json"),
+        editor.delete(f"{shared}/draft"),
+        *(
+            editor.post(f"{shared}/{verb}", because, format="json")
+            for verb in ("publish", "request", "roll-back", "retire", "revisions/1/approve", "revisions/1/reject",
+                         "revisions/1/withdraw")
+        ),
+    ]  # fmt: skip
+
+    assert [answer.status_code for answer in refused] == [403] * 9
+    assert {answer.json()["code"] for answer in refused} == {"not_allowed"}
+    assert "only people change it" in refused[0].json()["detail"]
+    assert editor.get(shared).json()["waiting"] == 1
+    assert editor.get(f"{shared}/draft").json()["rules"][0]["name"] == "toxic"
+
+
+def test_a_key_sees_no_counts_of_shared_policies(editor):
+    """They would show what other tenants send."""
+    admin = client_for("policy_editor")
+    admin.post(URL, {"name": "default", "content": {"rules": [RULE]}}, format="json")
+    shared = f"{URL}/default"
+    preview = admin.post(f"{shared}/previews", format="json").json()["id"]
+
+    for answer in (
+        editor.post(f"{shared}/previews", format="json"),
+        editor.get(f"{shared}/previews/{preview}"),
+        editor.get(f"{shared}/rule-days"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed")
+    assert admin.get(f"{shared}/rule-days").json() == []
 
 
 def test_what_rules_did_and_retiring(editor, policy):
@@ -109,8 +160,9 @@ def test_what_rules_did_and_retiring(editor, policy):
 
 
 def test_readers_change_nothing(policy):
-    reader = client_with("policies.read")
+    tenant = Policy.objects.get().tenant
+    reader = client_with("policies.read", tenant=tenant)
 
     assert reader.get(policy).status_code == 200
     assert reader.put(f"{policy}/draft", {"content": {"rules": []}}, format="json").status_code == 403
-    assert client_with("moderate").get(policy).status_code == 403
+    assert client_with("moderate", tenant=tenant).get(policy).status_code == 403

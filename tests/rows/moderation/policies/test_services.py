@@ -1,5 +1,7 @@
 """Drafts, publishing, approval and going back."""
 
+from dataclasses import replace
+
 import pytest
 
 from moderation.errors import InvalidPolicy, NothingToPublish, NothingToRollBackTo, UnknownPolicy
@@ -7,6 +9,7 @@ from moderation.policies import services
 from moderation.policies.models import Policy
 from moderation.policies.selectors import policy_named, previous_revision, revision_of, waiting_revision
 from moderation.policies.transitions import RevisionStatus
+from registry.access import services as services_of_access
 from registry.errors import ApprovalNeeded, Conflict, Invalid, NameTaken, NotAllowed, StaleState
 from registry.record.models import AuditRecord, Event
 from tests.support.factories import a_model, a_person, a_tenant, an_actor
@@ -135,6 +138,88 @@ class TestApproval:
     def test_the_requester_does_not(self, waiting, people):
         with pytest.raises(NotAllowed):
             services.approve_revision(revision=waiting, reason="fine", by=self.actor(people[0]))
+
+    def test_nor_does_an_earlier_editor(self, policy, people):
+        services.set_policy_approval(policy=policy, needs_approval=True, reason="rules", by=an_actor())
+        services.save_draft(policy=policy, content=content(0.4), expected=None, by=self.actor(people[1]))
+        services.save_draft(policy=policy, content=content(0.3), expected=None, by=self.actor(people[0]))
+        waiting = services.request_publication(policy=policy, reason="please", by=self.actor(people[0]))
+
+        with pytest.raises(NotAllowed):
+            services.approve_revision(revision=waiting, reason="fine", by=self.actor(people[1]))
+        services.approve_revision(revision=waiting, reason="fine", by=self.actor(people[2]))
+
+    def test_editors_of_what_was_published_may_approve_the_next(self, policy, people):
+        services.save_draft(policy=policy, content=content(0.4), expected=None, by=self.actor(people[1]))
+        publish(policy)
+        services.set_policy_approval(policy=policy, needs_approval=True, reason="rules", by=an_actor())
+        services.save_draft(policy=policy, content=content(0.3), expected=None, by=self.actor(people[0]))
+        waiting = services.request_publication(policy=policy, reason="please", by=self.actor(people[0]))
+
+        services.approve_revision(revision=waiting, reason="fine", by=self.actor(people[1]))
+
+        assert blocks(policy) == 0.3
+
+    def test_saving_what_is_there_edits_nothing(self, policy, waiting, people):
+        """A preview saves the draft first."""
+        same = services.save_draft(policy=policy, content=content(), expected=None, by=self.actor(people[1]))
+
+        assert same.draft_editors == []
+
+    def test_a_key_is_its_issuers(self, policy, people):
+        issuer, tenant = people[0], a_tenant()
+        key = services_of_access.issue_key(
+            name="k", tenant=tenant, scopes=["policies.write"], by=an_actor(user=issuer)
+        )[0]
+        by_key = replace(an_actor(), key_id=key.pk, tenant_id=tenant.pk)
+        own = services.create_policy(name="own", content=content(), by=by_key)
+        services.set_policy_approval(policy=own, needs_approval=True, reason="rules", by=an_actor())
+        waiting = services.request_publication(policy=own, reason="please", by=by_key)
+
+        for by in (self.actor(issuer), by_key, an_actor()):
+            with pytest.raises(NotAllowed):
+                services.approve_revision(revision=waiting, reason="fine", by=by)
+        assert services.approve_revision(
+            revision=waiting, reason="fine", by=self.actor(people[1])
+        ).editors == [issuer.pk]
+
+    def test_one_person_does_not_retire_it(self, policy, people):
+        comments = services.create_policy(name="comments", context="comments", by=an_actor())
+        services.set_policy_approval(policy=comments, needs_approval=True, reason="rules", by=an_actor())
+
+        with pytest.raises(NotAllowed, match="manage settings"):
+            services.retire_policy(policy=comments, reason="unused", by=self.actor(people[0]))
+        services.retire_policy(policy=comments, reason="unused", by=an_actor())
+
+    def test_a_narrower_policy_needs_approval_as_well(self, policy):
+        publish(policy)
+        services.set_policy_approval(policy=policy, needs_approval=True, reason="rules", by=an_actor())
+        shop, other = a_tenant(), a_tenant()
+        made = {
+            name: services.create_policy(name=name, by=an_actor(), content=content(), **covers)
+            for name, covers in {
+                "comments": {"context": "comments"},
+                "shop": {"tenant": shop},
+                "other-comments": {"tenant": other, "context": "comments"},
+            }.items()
+        }
+        assert {name: one.needs_approval for name, one in made.items()} == dict.fromkeys(made, True)
+
+        services.set_policy_approval(policy=made["shop"], needs_approval=False, reason="small", by=an_actor())
+        services.publish(policy=made["shop"], reason="x", by=an_actor())
+        of_shop = services.create_policy(name="shop-comments", tenant=shop, context="comments", by=an_actor())
+        assert of_shop.needs_approval is False  # the shop's policy decides these contents now
+
+    def test_a_tenants_policy_wins_over_those_of_contexts(self, policy):
+        publish(policy)
+        comments = services.create_policy(
+            name="comments", context="comments", content=content(), by=an_actor()
+        )
+        publish(comments)
+        services.set_policy_approval(policy=comments, needs_approval=True, reason="rules", by=an_actor())
+
+        assert services.create_policy(name="shop", tenant=a_tenant(), by=an_actor()).needs_approval
+        assert not services.create_policy(name="posts", context="posts", by=an_actor()).needs_approval
 
     def test_nor_does_the_last_editor(self, policy, people):
         services.set_policy_approval(policy=policy, needs_approval=True, reason="rules", by=an_actor())
