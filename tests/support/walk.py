@@ -143,7 +143,11 @@ def confirm(page, verb):
 def open_request(page, url):
     """From home: the one of this Model that waits."""
     page.goto(f"{url}/admin/")
-    page.locator("#rh-attention a", has_text=f"approval of {OF_TWO}").first.click()
+    request = page.locator("#rh-attention a", has_text=f"approval of {OF_TWO}").first
+    request.wait_for(state="attached")
+    for closed in page.locator("#rh-attention details:not([open]) > summary").all():
+        closed.click()  # where several wait, the list groups them
+    request.click()
     page.wait_for_selector("#rh-request-title")
 
 

@@ -33,7 +33,7 @@ PAGES = {
     "/admin/registry/model/1/change/?tab=access": "Permissions",
     "/admin/registry/model/1/change/?tab=settings": "Save",
     "/admin/registry/model/1/roll-back/": "Roll back",
-    "/admin/registry/model/1/split/": "Set split: clicks",
+    "/admin/registry/model/1/split/": "Set split: abuse",
     "/admin/registry/model/1/stop/": "Stop",
     "/admin/registry/split/": "100 %",
     "/admin/registry/splitrequest/": "waiting",

@@ -145,7 +145,7 @@ class TestMe:
         me = client_for("viewer", username="ada").get(ME).json()
 
         who = {"name": "ada", "kind": "person", "tenant": None}
-        assert me == {**who, "rights": ["read_registry"], "models": None}
+        assert me == {**who, "rights": ["read_policies", "read_registry"], "models": None}
 
     @pytest.mark.parametrize(
         "header", ["", "Bearer", "Bearer nonsense", "Bearer rh_aaaaaaaa_" + "b" * 43, "Basic YTpi"]

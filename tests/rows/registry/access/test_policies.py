@@ -1,6 +1,7 @@
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group, User
 
+from moderation.rights import ModerationRight
 from registry.access.key_ring import Principal
 from registry.access.policies import (
     GRANTS,
@@ -25,14 +26,16 @@ from tests.support.factories import a_model, a_person, a_version, an_actor
 pytestmark = pytest.mark.django_db
 _ANY = {Right.PREDICT, Right.PREDICT_UNAPPROVED}
 MAY = {
-    Role.VIEWER: {Right.READ},
+    Role.VIEWER: {Right.READ, ModerationRight.READ_POLICIES},
     Role.OPERATOR: _ANY | {
         Right.READ, Right.READ_RECORD, Right.WRITE, Right.REQUEST_CHANGE, Right.SET_SPLIT,
         Right.MOVE_ALIAS, Right.LOWER, Right.STOP, Right.ROLL_BACK, Right.FREEZE, Right.DOWNLOAD, Right.MANAGE_JOBS,
+        ModerationRight.READ_POLICIES,
     },
-    Role.APPROVER: _ANY | {Right.READ, Right.READ_RECORD, Right.APPROVE},
+    Role.APPROVER: _ANY | {Right.READ, Right.READ_RECORD, Right.APPROVE, ModerationRight.READ_POLICIES},
     Role.ADMIN: _ANY | {
         Right.READ, Right.READ_RECORD, Right.FREEZE, Right.MANAGE_EVENTS, Right.MANAGE_PEOPLE,
+        ModerationRight.READ_POLICIES,
         Right.MANAGE_KEYS, Right.MANAGE_SETTINGS,
     },
 }  # fmt: skip
@@ -46,9 +49,11 @@ def test_a_role_holds_exactly_its_rights(role):
 def test_no_key_can_approve_or_manage():
     held = rights_of_scopes(frozenset(key_scopes()))
 
-    assert not held & (global_rights() | {Right.APPROVE, Right.READ_RECORD})
+    of_moderation = frozenset(ModerationRight)  # a tenant's keys change its policies
+    assert not held & (global_rights() - of_moderation | {Right.APPROVE, Right.READ_RECORD})
     assert set(key_scopes()) == {
-        "predict", "predict.unapproved", "registry.read", "registry.write", "registry.download"
+        "predict", "predict.unapproved", "registry.read", "registry.write", "registry.download", "moderate",
+        "moderate.test", "policies.read", "policies.write",
     }  # fmt: skip
 
 
@@ -63,8 +68,8 @@ def test_an_app_adds_rights_roles_scopes_and_pages():
     )
     before = every_right(), key_scopes(), rights_of_scopes(frozenset({"registry.read"}))
 
-    with GRANTS.changed(moderation=review):
-        assert rights_by_role()[Role.VIEWER] == {Right.READ, "review"}
+    with GRANTS.changed(reviews=review):
+        assert rights_by_role()[Role.VIEWER] == MAY[Role.VIEWER] | {"review"}
         assert every_right() == before[0] | review.rights
         assert "manage_review" in global_rights()
         assert key_scopes() == {**before[1], "review": "review content"}
@@ -76,7 +81,7 @@ def test_an_app_adds_rights_roles_scopes_and_pages():
 
 
 def test_every_right_has_an_app():
-    assert every_right() == frozenset(Right)
+    assert every_right() == frozenset(Right) | frozenset(ModerationRight)
 
 
 @pytest.mark.parametrize("role", Role)
@@ -115,7 +120,7 @@ def test_a_group_that_is_no_role_gives_nothing():
     user = a_person("viewer")
     user.groups.add(Group.objects.create(name="wizards"))
 
-    assert actor_from_user(user, Source.ADMIN).rights == {Right.READ}
+    assert actor_from_user(user, Source.ADMIN).rights == MAY[Role.VIEWER]
 
 
 def test_a_superuser_may_do_anything():

@@ -287,6 +287,10 @@ def _keys_of(view, runs):
 
 
 def _cpu_s(words, text):
-    began = time.process_time()
-    words.find(Readable(text), most=1_000_000)
-    return time.process_time() - began
+    """The least of three, because other processes evict what is in the processor's caches."""
+    took = []
+    for _ in range(3):
+        began = time.thread_time()
+        words.find(Readable(text), most=1_000_000)
+        took.append(time.thread_time() - began)
+    return min(took)

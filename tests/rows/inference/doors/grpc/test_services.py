@@ -284,6 +284,8 @@ def test_what_serving_raises(call, serving, error, code):
 
 def test_every_error_has_a_code():
     for kind in told_errors():
+        if kind.__module__ == "moderation.errors":
+            continue  # contents are not moderated over gRPC
         status, code = status_of(kind()), code_of(kind)
         assert code is not None, kind
         # Deadlines have a code of their own, and a caller's cancellation is nobody's fault.

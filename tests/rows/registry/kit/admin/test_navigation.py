@@ -46,7 +46,7 @@ def badges(request):
 def test_links_of_all_apps_are_grouped_and_ordered():
     groups = titles(navigation_groups(request_of(Role.ADMIN)))
 
-    assert list(groups) == ["", "Models", "Releases", "Jobs", "Operations", "Audit", "Access"]
+    assert list(groups) == ["", "Models", "Releases", "Moderation", "Jobs", "Operations", "Audit", "Access"]
     assert groups[""] == ["Home"]
     assert groups["Operations"][0] == "Workers"
 
