@@ -197,7 +197,8 @@ def test_a_preview_appears_beside_the_editor(edit):
     """It saves first, waits for a worker, and follows it."""
     policy = a_list_policy()
     (rule,) = read_rules(policy.current.content).list_rules
-    a_decision(policy, text="call 123456789", findings=Findings(["text"], matches={rule.digest: []}))
+    searched = Findings(["text"], matches={rule.digest: []}, looked_at={rule.digest: ["text"]})
+    a_decision(policy, text="call 123456789", findings=searched)
     page = edit(policy)
 
     page.get_by_role("button", name="Add patterns").click()
