@@ -109,8 +109,11 @@ def outage(served, ask):
     )
     assert ask(f"/api/v1/models/{slug}/stop", {"text": "repairs"})[0] == 200
     wait_until(
-        lambda: ask("/api/v1/moderate", {"text": "x", "context": slug})[1]["decision"] == "review",
-        within_s=10,
+        lambda: (
+            {ask("/api/v1/moderate", {"text": "x", "context": slug})[1]["decision"] for _ in range(20)}
+            == {"review"}
+        ),
+        within_s=30,
         what="all processes know that it is stopped",
     )
     yield slug, lambda: ask(f"/api/v1/models/{slug}/start", {"reason": "repaired"})
