@@ -110,7 +110,7 @@ def decide(rules: PolicyRules, findings: Findings) -> Judgement:
     evidence: list[Evidence] = []
     scores: dict[str, float] = {}
     if source:
-        gathered.note_unseen(source, TEXT_PARTS)
+        gathered.note_unseen(source, TEXT_PARTS, source)
     for rule in reading.rules:
         if isinstance(rule, DetectorRule):
             answer = findings.detectors.get(rule.detector)
@@ -121,7 +121,9 @@ def decide(rules: PolicyRules, findings: Findings) -> Judgement:
         elif isinstance(rule, ListRule):
             evidence += _matched(rule, findings.matches.get(rule.digest, ()))
         if rule.state is RuleState.ON:
-            gathered.note_unseen(rule.source, rule.reads)
+            gathered.note_unseen(
+                rule.source, rule.reads, rule.detector if isinstance(rule, DetectorRule) else rule.name
+            )
     for problem in (*reading.gaps, *_unreadable(findings)):
         gathered.add(problem)
     problems = gathered.problems
@@ -202,8 +204,8 @@ class _Gathered:
     def add(self, problem: Problem) -> None:
         self.problems.setdefault((problem.code, problem.source), problem)
 
-    def note_unseen(self, source: str, reads: frozenset[Part]) -> None:
-        """Add why a detector or list has not looked at all parts that it should read."""
+    def note_unseen(self, source: str, reads: frozenset[Part], name: str) -> None:
+        """Add why a detector or list has not looked at all parts that it should read. `name`: what people call it."""
         findings = self._findings
         seen = findings.looked_at.get(source, ())
         unseen = [part for part in findings.parts if part not in seen and kind_of_part(part) in reads]
@@ -211,11 +213,11 @@ class _Gathered:
             return
         failure = findings.failures.get(source)
         if failure is not None:
-            self.add(Problem(failure.code, failure.detail, source, failure.passes))
+            self.add(Problem(failure.code, failure.detail, name, failure.passes))
         elif not all(part in findings.failures for part in unseen):  # those are told by themselves
-            self.add(Problem("not_looked_at", f"{source} has not looked at the {unseen[0]}.", source))
-            if source not in self.missing:
-                self.missing.append(source)
+            self.add(Problem("not_looked_at", f"{name} has not looked at the {unseen[0]}.", name))
+            if name not in self.missing:
+                self.missing.append(name)
 
 
 def _add_detected(

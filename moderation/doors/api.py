@@ -220,7 +220,7 @@ class DecisionFilters(filters.FilterSet):  # type: ignore[misc]
     content_id = filters.CharFilter()
     author_id = filters.CharFilter()
     decision = filters.CharFilter(field_name="ruling")
-    held = filters.BooleanFilter(field_name="is_held")
+    held = filters.BooleanFilter(field_name="next_try_at", lookup_expr="isnull", exclude=True)
 
 
 class DecisionsView(RegistryViewSet[Decision]):

@@ -103,7 +103,7 @@ class Feeding:
             known = self.categories_of_detector(source)
             return CATEGORIES[self._protocol] if known is None else known
         for rule in self.list_rules:
-            if rule.digest == source:
+            if rule.name == source:
                 category = self.category_of_code(rule.code)
                 return (category,) if category else ()
         return CATEGORIES[self._protocol]
