@@ -1,7 +1,7 @@
 """Examining contents: everything that a policy looks at is asked at the same time, within one deadline."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -220,19 +220,24 @@ def _search(searches: Sequence[tuple[Sequence[ListRule], Examined]], asking: Ask
     """Once it is too late, the rest is left out."""
     for lists, one in searches:
         texts = {str(part): text for part, text in one.content.texts()}
-        for rule in lists:
-            if asking.left_s <= 0:
-                return
-            match_lists([rule], one.findings, texts)
+        match_lists(lists, one.findings, texts, is_late=lambda: asking.left_s <= 0)
 
 
-def match_lists(lists: Sequence[ListRule], findings: Findings, texts: Mapping[str, str]) -> None:
+def match_lists(
+    lists: Sequence[ListRule],
+    findings: Findings,
+    texts: Mapping[str, str],
+    *,
+    is_late: Callable[[], bool] = lambda: False,
+) -> None:
     """Add what the lists have of these texts, and of the pictures whose hashes are noted.
 
     Rules with the same list may read other parts, so all are searched.
     """
     readable = {str(part): Readable(text) for part, text in texts.items()}
     for rule in lists:
+        if is_late():
+            return
         if rule.digest in findings.matches or rule.digest in findings.failures:
             continue
         try:
