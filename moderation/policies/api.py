@@ -42,7 +42,9 @@ class PolicyContent(serializers.JSONField):
 
 
 class RevisionSerializer(serializers.ModelSerializer[PolicyRevision]):
-    goes_back_to = serializers.SlugRelatedField[PolicyRevision](slug_field="number", read_only=True)
+    goes_back_to = serializers.SlugRelatedField[PolicyRevision](
+        slug_field="number", read_only=True, allow_null=True
+    )
     content = PolicyContent(read_only=True)
 
     class Meta:
@@ -55,7 +57,7 @@ class RevisionSerializer(serializers.ModelSerializer[PolicyRevision]):
 
 
 class PolicySerializer(serializers.ModelSerializer[Policy]):
-    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True)
+    tenant = serializers.SlugRelatedField[Tenant](slug_field="slug", read_only=True, allow_null=True)
     revision = serializers.IntegerField(
         source="current.number", read_only=True, allow_null=True, default=None
     )
@@ -115,6 +117,10 @@ class RuleDaySerializer(serializers.ModelSerializer[RuleDay]):
         model = RuleDay
         fields = ["day", "rule", "is_shadow", "noted", "reviewed", "blocked", "decisive"]
         read_only_fields = fields
+
+
+class RuleDaysSerializer(serializers.Serializer[Any]):
+    days = RuleDaySerializer(many=True)
 
 
 class _OfPolicies:
@@ -204,13 +210,11 @@ class PoliciesView(_OfPolicies, RegistryViewSet[Policy]):
         body = self.read(ApprovalRuleSerializer)
         return self.shown(services.set_policy_approval(policy=self.policy(), **body, by=self.actor))
 
-    @extend_schema(
-        summary="Show what each rule did in the last 14 days", responses=RuleDaySerializer(many=True)
-    )
+    @extend_schema(summary="Show what each rule did in the last 14 days", responses=RuleDaysSerializer)
     def rule_days(self, request: Request, name: str) -> Response:
         policy, since = self.policy(), timezone.now().date() - timedelta(days=_DAYS)
         services.check_own(policy, self.actor)  # the counts are of all tenants that share it
-        return Response(RuleDaySerializer(rule_days(policy, since), many=True).data)
+        return Response(RuleDaysSerializer({"days": rule_days(policy, since)}).data)
 
 
 @extend_schema(tags=_TAG)

@@ -148,14 +148,14 @@ def test_a_key_sees_no_counts_of_shared_policies(editor):
         editor.get(f"{shared}/rule-days"),
     ):
         assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed")
-    assert admin.get(f"{shared}/rule-days").json() == []
+    assert admin.get(f"{shared}/rule-days").json() == {"days": []}
 
 
 def test_what_rules_did_and_retiring(editor, policy):
     row = Policy.objects.get()
     RuleDay.objects.create(policy=row, rule="toxic", day=timezone.now().date(), is_shadow=False, blocked=3)
 
-    assert editor.get(f"{policy}/rule-days").json()[0]["blocked"] == 3
+    assert editor.get(f"{policy}/rule-days").json()["days"][0]["blocked"] == 3
     assert editor.post(f"{policy}/retire", {"reason": "unused"}, format="json").json()["retired_at"]
 
 
