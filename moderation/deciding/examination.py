@@ -1,6 +1,7 @@
 """Examining contents: everything that a policy looks at is asked at the same time, within one deadline."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -119,28 +120,26 @@ def _payloads(one: Examined) -> dict[str, str | bytes]:
 
 async def _ask_needed(examined: Sequence[Examined], rules: Sequence[PolicyRules], asking: Asking) -> None:
     """Ask every detector that is needed and was not asked."""
-    needed = {
-        detector
-        for one, policy in zip(examined, rules, strict=True)
-        for detector in needed_detectors(policy, one.findings)
-    }
-    await _together([ask_detector(detector, examined, rules, asking) for detector in sorted(needed)])
+    needed: dict[str, list[tuple[Examined, PolicyRules]]] = defaultdict(list)
+    for one, policy in zip(examined, rules, strict=True):
+        for detector in needed_detectors(policy, one.findings):
+            if detector not in one.findings.detectors and detector not in one.findings.failures:
+                needed[detector].append((one, policy))
+    await _together([ask_detector(detector, needed[detector], asking) for detector in sorted(needed)])
 
 
 async def ask_detector(
-    detector: str, examined: Sequence[Examined], rules: Sequence[PolicyRules], asking: Asking
+    detector: str, examined: Sequence[tuple[Examined, PolicyRules]], asking: Asking
 ) -> None:
-    """Ask a detector once about the parts of all contents that need it and for which it was not asked."""
+    """Ask a detector once about all parts of these contents that their policies have it read."""
     texts: list[tuple[Examined, str, Any]] = []
     pictures: list[tuple[Examined, str, Any]] = []
-    for one, policy in zip(examined, rules, strict=True):
-        findings = one.findings
-        if detector in findings.detectors or detector in findings.failures:
-            continue
-        if detector not in needed_detectors(policy, findings):
-            continue
-        findings.detectors[detector] = DetectorAnswer(0, "", [])
-        reads = _reads(policy, detector)
+    reads_of: dict[int, set[str]] = {}  # contents often share their policy
+    for one, policy in examined:
+        one.findings.detectors[detector] = DetectorAnswer(0, "", [])
+        reads = reads_of.get(id(policy))
+        if reads is None:
+            reads = reads_of[id(policy)] = _reads(policy, detector)
         for part, payload in _payloads(one).items():
             if kind_of_part(part) in reads:
                 (texts if isinstance(payload, str) else pictures).append((one, part, payload))

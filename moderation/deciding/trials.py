@@ -16,7 +16,7 @@ from moderation.deciding.changes import Changes
 from moderation.deciding.detectors import OURSELVES, Asking
 from moderation.deciding.examination import Examined, ask_detector
 from moderation.deciding.findings import Findings
-from moderation.deciding.judgements import decide
+from moderation.deciding.judgements import decide, needed_detectors
 from moderation.deciding.models import Decision, DetectorTrial, RunStatus
 from moderation.deciding.policy_table import PolicyTable, PublishedPolicy, read_table
 from moderation.deciding.services import stored_content
@@ -154,7 +154,12 @@ async def _try(
         findings.looked_at.pop(slug, None)
         examined.append(Examined(stored_content(decision), findings))
     rules = [policies[decision.policy_id].rules for decision in batch]
-    await ask_detector(slug, examined, rules, asking)
+    asked = [
+        (one, policy)
+        for one, policy in zip(examined, rules, strict=True)
+        if slug in needed_detectors(policy, one.findings)
+    ]
+    await ask_detector(slug, asked, asking)
     for decision, one, policy_rules in zip(batch, examined, rules, strict=True):
         before = decide(policy_rules, Findings.from_bytes(decision.findings))
         after = decide(policy_rules, one.findings)
