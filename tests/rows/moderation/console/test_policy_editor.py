@@ -214,6 +214,7 @@ def test_a_preview_appears_beside_the_editor(edit):
     assert "allow → review" in page.inner_text("#rh-preview")
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="allow to review, sample 1").click()
+    opened.value.wait_for_load_state()  # a new page is told of before its document has come
     assert "With the previewed draft: review" in opened.value.content()
 
 
