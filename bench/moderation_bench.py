@@ -228,7 +228,7 @@ def _store_decisions():
             judgement, at = judge(rules, found), timezone.now()
             decision = Decision(
                 id=_new_id(), policy=policy, revision=policy.current, ruling=judgement.ruling.value,
-                shadow_ruling=judgement.shadow_ruling.value, codes=codes_of(judgement), evidence_count=len(judgement.told),
+                shadow_ruling=judgement.shadow_ruling.value, codes=codes_of(judgement), evidence_count=len(judgement.in_force),
                 evidence=encode_evidence(judgement), findings=found.to_bytes(), language=judgement.language, digest=b"",
                 received_at=at, decided_at=at,
             )  # fmt: skip

@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 import word_lists as lists
-from fitting import fit_softmax
+from linear_models import fit_softmax
 from saving import save
 from word_lists import words
 from word_sums import SPECIAL, columns, graph_of_sums

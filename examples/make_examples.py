@@ -10,7 +10,7 @@ import json
 
 import numpy as np
 from abuse import make_abuse
-from fitting import fit_softmax
+from linear_models import fit_softmax
 from names import make_names
 from onnx import TensorProto, helper
 from picks import make_picks

@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 import word_lists as lists
-from fitting import softmax, sums
+from linear_models import softmax, sums
 from onnx import TensorProto, helper
 from saving import constant, floats, integers, save, whole
 from word_lists import words

@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import word_lists as lists
-from fitting import softmax, sums
+from linear_models import softmax, sums
 from saving import save
 from word_lists import words
 from word_sums import SPECIAL, columns, graph_of_sums

@@ -3,8 +3,8 @@
 from celery import shared_task
 
 from moderation.deciding import held, previews, trials
+from moderation.deciding.comparisons import fail_stuck_comparisons
 from moderation.deciding.retention import remove_old_decisions
-from moderation.deciding.sweeping import fail_stuck_comparisons
 
 
 @shared_task(name="moderation.decide_held")

@@ -120,7 +120,7 @@ def decision_context(request: HttpRequest, decision: Decision) -> dict[str, Any]
     return {
         "drafted": drafted,
         "drafted_evidence": (
-            _linked(drafted.judgement.told, links, explanation)
+            _linked(drafted.judgement.in_force, links, explanation)
             if drafted is not None and drafted.judgement
             else []
         ),

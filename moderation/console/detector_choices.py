@@ -28,10 +28,6 @@ class DetectorChoice:
     labels: Sequence[str]
     aliases: Sequence[str]
 
-    @property
-    def tells_languages(self) -> bool:
-        return self.task == TextClassification.task
-
 
 @dataclass(frozen=True, slots=True)
 class DraftWarning:

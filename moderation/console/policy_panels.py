@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from moderation.console.detector_choices import choices_as_json, detector_choices, draft_warnings
 from moderation.console.policy_verbs import POLICY_VERBS, has_changed_draft
 from moderation.console.preview_panel import draw_preview
-from moderation.console.wording import differences, rules_in_words
+from moderation.console.rules_in_words import differences, rules_in_words
 from moderation.deciding.models import Decision
 from moderation.policies.models import Policy, PolicyRevision, RuleDay
 from moderation.policies.rules import MAX_RULES, PDQ_DISTANCE

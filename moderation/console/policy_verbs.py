@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 
-from moderation.console.wording import differences
+from moderation.console.rules_in_words import differences
 from moderation.policies import services
 from moderation.policies.models import Policy, PolicyRevision
 from moderation.policies.selectors import editable_content, previous_revision, waiting_revision

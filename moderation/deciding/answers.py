@@ -98,7 +98,7 @@ def safe_of(decision: Decision) -> bool | None:
 
 def codes_of(judgement: Judgement) -> list[str]:
     """The violations, gravest first, each once."""
-    return list(dict.fromkeys(one.code for one in judgement.told))
+    return list(dict.fromkeys(one.code for one in judgement.in_force))
 
 
 def _entities(told: Iterable[Evidence], explanation: Explanation) -> list[dict[str, Any]]:

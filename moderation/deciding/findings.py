@@ -1,6 +1,5 @@
 """Findings: what detectors and lists found in a content, as raw as it came, so that any policy can decide it again."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -86,8 +85,3 @@ _ALONE = frozenset({"text", "title", "image"})
 
 def kind_of_part(part: str) -> str:
     return part if part in _ALONE else part.partition(" ")[0]
-
-
-def versions_in(findings: Iterable[Findings]) -> Mapping[str, int]:
-    """Which version of each detector answered."""
-    return {name: answer.version for one in findings for name, answer in one.detectors.items()}

@@ -45,7 +45,7 @@ class Evidence(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Why a content needs a person although nothing was found in it. `source`: the detector, list or part that failed."""
+    """Why a content needs a person, whatever was found in it. `source`: the detector, list or part that failed."""
 
     code: str
     detail: str
@@ -67,11 +67,11 @@ class Judgement:
 
     @property
     def is_held(self) -> bool:
-        """Whether it is in review only because something failed that may work later."""
+        """Whether it is in review, and something failed that may work later."""
         return self.ruling is Ruling.REVIEW and any(problem.passes for problem in self.problems)
 
     @property
-    def told(self) -> list[Evidence]:
+    def in_force(self) -> list[Evidence]:
         return [one for one in self.evidence if not one.is_shadow]
 
 
@@ -121,9 +121,7 @@ def decide(rules: PolicyRules, findings: Findings) -> Judgement:
         elif isinstance(rule, ListRule):
             evidence += _matched(rule, findings.matches.get(rule.digest, ()))
         if rule.state is RuleState.ON:
-            gathered.note_unseen(
-                rule.source, rule.reads, rule.detector if isinstance(rule, DetectorRule) else rule.name
-            )
+            gathered.note_unseen(rule.source, rule.reads, rule.asked)
     for problem in (*reading.gaps, *_unreadable(findings)):
         gathered.add(problem)
     problems = gathered.problems

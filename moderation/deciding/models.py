@@ -48,7 +48,7 @@ class Decision(models.Model):
     redecides = models.ForeignKey(
         "self", null=True, on_delete=models.SET_NULL, related_name="redecided_by", editable=False
     )
-    # In review only because a detector failed: decided again by itself. `next_try_at` is set as long as that is so.
+    # In review, and something failed that may pass: decided again by itself. `next_try_at` is set as long as that is so.
     is_held = models.BooleanField("held", default=False, editable=False)
     tries = models.PositiveIntegerField(default=0, editable=False)
     next_try_at = models.DateTimeField(null=True, editable=False)

@@ -8,15 +8,15 @@ from uuid import UUID
 import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils import timezone
 
 from moderation.deciding import dispatch
 from moderation.deciding.answers import codes_of
 from moderation.deciding.changes import Changes
+from moderation.deciding.comparisons import begin
 from moderation.deciding.examination import match_lists
 from moderation.deciding.findings import Findings, kind_of_part
 from moderation.deciding.judgements import decide, needed_lists
-from moderation.deciding.models import Decision, PolicyPreview, RunStatus
+from moderation.deciding.models import Decision, PolicyPreview
 from moderation.policies.models import Policy
 from moderation.policies.rules import HashRule, PolicyRules, Ruling, read_rules
 from moderation.policies.selectors import editable_content
@@ -73,26 +73,21 @@ def request_preview(*, policy: Policy, by: Actor) -> PolicyPreview:
 
 def run_preview(preview_id: int) -> None:
     """Fill in the preview's result. Done once, by whichever worker is first."""
-    waiting = PolicyPreview.objects.filter(pk=preview_id, status=RunStatus.WAITING)
-    if not waiting.update(status=RunStatus.RUNNING, progress_at=timezone.now()):
+    begun = begin(PolicyPreview, preview_id, "policy__current")
+    if begun is None:
         return
-    preview = PolicyPreview.objects.select_related("policy__current").get(pk=preview_id)
-    row = PolicyPreview.objects.filter(pk=preview_id, status=RunStatus.RUNNING)
-
-    def tell(done: int, total: int) -> None:
-        row.update(done=done, total=total, progress_at=timezone.now())
-
+    preview = begun.comparison
     try:
-        result = preview_changes(preview.policy, read_rules(preview.content), tell=tell).result(_people)
+        changes = preview_changes(preview.policy, read_rules(preview.content), tell=begun.tell)
+        result = changes.result(_people)
     except RoundhouseError as error:
-        row.update(status=RunStatus.FAILED, failure=str(error)[:500], ended_at=timezone.now())
+        begun.fail(str(error))
         return
     except Exception as error:
         log.error("a preview failed", policy=preview.policy.name, exc_info=error)
-        failure = "Something went wrong; the worker's log has the error."
-        row.update(status=RunStatus.FAILED, failure=failure, ended_at=timezone.now())
+        begun.fail("Something went wrong; the worker's log has the error.")
         raise
-    row.update(status=RunStatus.DONE, result=result, ended_at=timezone.now())
+    begun.finish(result)
 
 
 def preview_changes(

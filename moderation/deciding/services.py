@@ -203,7 +203,7 @@ def _decided(
         "ruling": judgement.ruling.value,
         "shadow_ruling": judgement.shadow_ruling.value,
         "codes": codes_of(judgement),
-        "evidence_count": len(judgement.told),
+        "evidence_count": len(judgement.in_force),
         "evidence": encode_evidence(judgement),
         "findings": one.findings.to_bytes(),
         "text_score": judgement.text_score,

@@ -13,6 +13,7 @@ from inference.serving import runtime
 from moderation.deciding import dispatch, process
 from moderation.deciding.answers import codes_of
 from moderation.deciding.changes import Changes
+from moderation.deciding.comparisons import NOT_FINISHED, begin
 from moderation.deciding.detectors import OURSELVES, Asking
 from moderation.deciding.examination import Examined, ask_detector
 from moderation.deciding.findings import Findings
@@ -20,7 +21,6 @@ from moderation.deciding.judgements import decide, needed_detectors
 from moderation.deciding.models import Decision, DetectorTrial, RunStatus
 from moderation.deciding.policy_table import PolicyTable, PublishedPolicy, read_table
 from moderation.deciding.services import stored_content
-from moderation.deciding.sweeping import NOT_FINISHED
 from moderation.policies.rules import Ruling
 from registry.catalogue.models import Version
 from registry.traffic.gates import GateOutcome, GateResult, SplitPlan
@@ -92,22 +92,17 @@ def _policies_that_ask(slug: str) -> list[PublishedPolicy]:
 
 def run_trial(trial_id: int) -> None:
     """Ask the version about stored contents, and count which decisions its answers would change."""
-    waiting = DetectorTrial.objects.filter(pk=trial_id, status=RunStatus.WAITING)
-    if not waiting.update(status=RunStatus.RUNNING, progress_at=timezone.now()):
+    begun = begin(DetectorTrial, trial_id, "version__model")
+    if begun is None:
         return
-    trial = DetectorTrial.objects.select_related("version__model").get(pk=trial_id)
-    row = DetectorTrial.objects.filter(pk=trial_id, status=RunStatus.RUNNING)
-
-    def tell(done: int) -> None:
-        row.update(done=done, progress_at=timezone.now())
-
+    version = begun.comparison.version
     try:
-        changes = trial_changes(trial.version, tell=tell)
+        changes = trial_changes(version, tell=begun.tell)
     except Exception as error:
-        log.error("a version could not be tried", version=str(trial.version), exc_info=error)
-        row.update(status=RunStatus.FAILED, failure=str(error)[:500], ended_at=timezone.now())
+        log.error("a version could not be tried", version=str(version), exc_info=error)
+        begun.fail(str(error))
         return
-    row.update(status=RunStatus.DONE, result=changes.result(), ended_at=timezone.now())
+    begun.finish(changes.result())
 
 
 def trial_changes(

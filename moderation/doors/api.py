@@ -129,7 +129,7 @@ class DecisionAnswer(Base):
     evidence = EvidenceRow(many=True)
     problems = ProblemRow(many=True)
     held = serializers.BooleanField(
-        help_text="In review because something failed; it is decided again by itself."
+        help_text="In review, and something failed that may pass: it is decided again by itself."
     )
     policy = serializers.CharField()
     policy_revision = serializers.IntegerField()

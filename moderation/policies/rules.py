@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -36,13 +37,6 @@ class Ruling(StrEnum):
     ALLOW = "allow"
     REVIEW = "review"
     BLOCK = "block"
-
-    @property
-    def severity(self) -> int:
-        return _SEVERITY[self]
-
-
-_SEVERITY = {Ruling.ALLOW: 0, Ruling.REVIEW: 1, Ruling.BLOCK: 2}
 
 
 class RuleEffect(StrEnum):
@@ -107,7 +101,7 @@ def always(effect: RuleEffect) -> CutOffs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(ABC):
     """`name` tells it apart within its policy and stays the same over revisions, because counts are kept by it."""
 
     kind: ClassVar[str]
@@ -119,17 +113,14 @@ class Rule:
     cut_offs: CutOffs
 
     @property
-    def reads_text(self) -> bool:
-        return not self.reads.isdisjoint(TEXT_PARTS)
-
-    @property
-    def reads_images(self) -> bool:
-        return Part.IMAGE in self.reads
-
-    @property
+    @abstractmethod
     def source(self) -> str:
         """What its findings are kept under."""
-        raise NotImplementedError
+
+    @property
+    @abstractmethod
+    def asked(self) -> str:
+        """What people call the detector or the list."""
 
     def covers(self, language: str) -> bool:
         """Whether the rule is for texts in this language. Every rule covers an unknown one."""
@@ -148,6 +139,10 @@ class DetectorRule(Rule):
     def source(self) -> str:
         return self.detector
 
+    @property
+    def asked(self) -> str:
+        return self.detector
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListRule(Rule):
@@ -160,6 +155,10 @@ class ListRule(Rule):
     @property
     def source(self) -> str:
         return self.digest
+
+    @property
+    def asked(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,9 +192,8 @@ class PolicyRules:
     rules: tuple[Rule, ...]
     default_language: str  # of contents that name none; empty: the language Model tells, if there is one
     language_detector: str
-    readings: dict[Any, Any] = field(
-        default_factory=dict, compare=False, repr=False
-    )  # what deciding works out once
+    # What deciding works out once.
+    readings: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def active(self) -> tuple[Rule, ...]:
@@ -218,9 +216,7 @@ def read_rules(content: Any) -> PolicyRules:
         raise InvalidPolicy("A policy is an object with `rules`.")
     try:
         size = len(orjson.dumps(content))
-    except (
-        TypeError
-    ) as error:  # such as too many objects inside one another, or a number of more than 64 bits
+    except TypeError as error:  # too many objects inside one another, or a number of more than 64 bits
         raise InvalidPolicy(f"It cannot be stored as JSON: {error}.") from None
     if size > MAX_CONTENT_BYTES:
         raise InvalidPolicy(f"A policy may have at most {MAX_CONTENT_BYTES >> 20} MiB; shorten its lists.")

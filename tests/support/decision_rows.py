@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 from PIL import Image
 
-from moderation.deciding.answers import encode_evidence
+from moderation.deciding.answers import codes_of, encode_evidence
 from moderation.deciding.findings import Findings
 from moderation.deciding.judgements import Evidence, Judgement, Problem
 from moderation.deciding.models import Decision, StoredContent, StoredPicture
@@ -52,8 +52,8 @@ def a_decision(
         revision=policy.current,
         ruling=ruling,
         shadow_ruling=ruling,
-        codes=list(dict.fromkeys(one.code for one in judgement.told)),
-        evidence_count=len(judgement.told),
+        codes=codes_of(judgement),
+        evidence_count=len(judgement.in_force),
         evidence=encode_evidence(judgement),
         findings=(findings or Findings(["text"])).to_bytes(),
         digest=bytes(32),

@@ -85,6 +85,6 @@ def category_named(protocol: str, name: str) -> str | None:
 
 @lru_cache(maxsize=10_000)
 def usual_categories(protocol: str, label: str) -> tuple[str, ...]:
-    """What a label counts for that nobody has mapped."""
+    """The categories of a label that is not mapped."""
     found = category_named(protocol, label) or _OTHER_LABELS[protocol].get(_plain(label))
     return (found,) if found else ()

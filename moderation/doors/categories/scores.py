@@ -155,7 +155,7 @@ def _add_matches(score: CategoryScore, rule: ListRule, decided: Decided) -> None
 
 
 def _add_evidence(scores: Mapping[str, CategoryScore], feeding: Feeding, decided: Decided) -> None:
-    for one in decided.judgement.told:
+    for one in decided.judgement.in_force:
         if one.effect is RuleEffect.NOTE:
             continue
         by_code = feeding.category_of_code(one.code)

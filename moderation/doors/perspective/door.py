@@ -227,7 +227,7 @@ def _attribute_scores(
 
 
 def _fixed_score(decided: Decided) -> float:
-    return float(any(one.code == FIXED_CODE for one in decided.judgement.told))
+    return float(any(one.code == FIXED_CODE for one in decided.judgement.in_force))
 
 
 def _spans(

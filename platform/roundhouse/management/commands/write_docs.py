@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference.jobs import transitions as jobs
+from moderation.policies import transitions as revisions
 from registry.catalogue import transitions as versions
 from registry.intake.checklist import transitions as check_lines
 from registry.intake.checklist import transitions as check_runs
@@ -85,6 +86,7 @@ def states() -> str:
         "Check step": (check_lines.LINE_ALLOWED, check_lines.LINE_MEANING),
         "Job": (jobs.ALLOWED, jobs.MEANING),
         "Chunk of a job": (jobs.CHUNK_ALLOWED, jobs.CHUNK_MEANING),
+        "Revision of a policy": (revisions.REVISION_ALLOWED, revisions.REVISION_MEANING),
     }
     for title, (allowed, meaning) in tables.items():
         lines += [f"## {title}", "", "| state | meaning | next states |", "|---|---|---|"]

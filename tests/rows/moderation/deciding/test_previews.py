@@ -9,9 +9,9 @@ from django.utils import timezone
 from moderation import tasks
 from moderation.deciding import previews, trials
 from moderation.deciding.changes import Changes
+from moderation.deciding.comparisons import NOT_FINISHED
 from moderation.deciding.models import Decision, DetectorTrial, PolicyPreview, RunStatus, StoredContent
 from moderation.deciding.policy_table import PolicyTable, read_table
-from moderation.deciding.sweeping import NOT_FINISHED
 from moderation.policies import services
 from moderation.policies.models import Policy
 from registry.catalogue.models import Model

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moderation.console.wording import differences, rule_sentence
+from moderation.console.rules_in_words import differences, rule_sentence
 
 TOXIC = {
     "name": "toxic",

@@ -105,7 +105,7 @@ def test_a_rule_in_shadow_is_evidence_that_decides_nothing():
 
     assert judgement.ruling is Ruling.ALLOW
     assert judgement.shadow_ruling is Ruling.BLOCK
-    assert judgement.told == []
+    assert judgement.in_force == []
     assert [one.is_shadow for one in judgement.evidence] == [True]
 
 
@@ -235,7 +235,7 @@ def test_no_block_without_evidence_and_no_allow_after_a_failure():
         found = _random_findings(chance)
         judgement = decide(policy, found)
         rulings[judgement.ruling] += 1
-        graver = [one for one in judgement.told if one.effect.ruling is judgement.ruling]
+        graver = [one for one in judgement.in_force if one.effect.ruling is judgement.ruling]
         if judgement.ruling is Ruling.BLOCK:
             assert graver
         for one in judgement.evidence:

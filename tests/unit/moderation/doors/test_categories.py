@@ -1,4 +1,4 @@
-"""What labels count for that nobody has mapped, and what policies' codes name."""
+"""The categories of labels that are not mapped, and of policies' codes."""
 
 from moderation.doors.categories.protocols import (
     CATEGORIES,
