@@ -145,8 +145,9 @@ def open_request(page, url):
     page.goto(f"{url}/admin/")
     request = page.locator("#rh-attention a", has_text=f"approval of {OF_TWO}").first
     request.wait_for(state="attached")
-    for closed in page.locator("#rh-attention details:not([open]) > summary").all():
-        closed.click()  # where several wait, the list groups them
+    folded = page.locator("#rh-attention details:not([open])").filter(has=page.locator("a", has_text=OF_TWO))
+    while folded.count():  # where several wait, the list groups them
+        folded.first.locator("summary").click()
     request.click()
     page.wait_for_selector("#rh-request-title")
 
