@@ -5,7 +5,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Subquery
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -38,7 +38,7 @@ from registry.record.events import EVENT_KINDS
 from registry.record.fetcher.urls import read_url
 from registry.record.lines import lines_for, links_for
 from registry.record.models import AuditCheckpoint, AuditRecord, Delivery, Event, Subscription
-from registry.record.selectors import READ, differences, last_deliveries, visible
+from registry.record.selectors import READ, deliveries_before, differences, last_deliveries, visible
 from registry.record.sentences import SENTENCES
 from registry.record.subscriptions import SubscriptionSettings
 
@@ -315,14 +315,23 @@ class DeliveryPage(ButtonPage, RecordPage, ModelAdmin[Delivery]):
     list_select_related = ["event", "subscription"]
     list_filter = ["status"]
     fields = readonly_fields = (
-        "event", "subscription", "status", "count", "attempts", "due_at", "http_status", "response_ms", "last_error",
-        "message_id", "created_at", "ended_at", "buttons",
+        "event", "subscription", "status", "count", "attempts", "next_attempt", "http_status", "response_ms",
+        "last_error", "order_key", "message_id", "created_at", "ended_at", "buttons",
     )  # fmt: skip
     post_buttons = [("resend_delivery", "Send again", "resend")]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
+        first_before = deliveries_before().order_by("pk").values("pk")[:1]
+        return super().get_queryset(request).annotate(waits_for=Subquery(first_before))
+
     @display(description="next attempt", ordering="due_at")
-    def next_attempt(self, delivery: Delivery) -> str:
-        return when(delivery.due_at) if delivery.status == Delivery.Status.WAITING else "–"
+    def next_attempt(self, delivery: Any) -> str:
+        if delivery.status != Delivery.Status.WAITING:
+            return "–"
+        if delivery.waits_for is None:
+            return when(delivery.due_at)
+        url = reverse("admin:registry_delivery_change", args=[delivery.waits_for])
+        return _linked(f"after delivery {delivery.waits_for}", url)
 
     def resend(self, request: HttpRequest, delivery: Delivery) -> None:
         deliveries.resend(delivery, by=actor(request))

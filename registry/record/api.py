@@ -100,8 +100,8 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
     class Meta:
         model = Delivery
         fields = [
-            "id", "subscription", "event", "count", "message_id", "status", "attempts", "due_at", "last_error",
-            "http_status", "response_ms", "created_at", "ended_at",
+            "id", "subscription", "event", "count", "order_key", "message_id", "status", "attempts", "due_at",
+            "last_error", "http_status", "response_ms", "created_at", "ended_at",
         ]  # fmt: skip
 
 

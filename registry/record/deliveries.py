@@ -4,7 +4,7 @@ import time
 from datetime import timedelta
 
 import structlog
-from django.db.models import F
+from django.db.models import Exists, F, QuerySet
 from django.utils import timezone
 
 from registry.errors import Conflict
@@ -12,6 +12,7 @@ from registry.kit.actors import Actor
 from registry.record import channels, events
 from registry.record.channels import SendResult
 from registry.record.models import Delivery
+from registry.record.selectors import OPEN, deliveries_before
 from registry.record.subscriptions import RIGHT
 
 log = structlog.get_logger("registry.record")
@@ -23,35 +24,42 @@ BACK_OFF = tuple(
 # A sender counts as dead after this; no fetch or mail may take that long.
 _MAX_SENDING = timedelta(seconds=60)
 _MAX_SWEPT = 500
-_OPEN = (Delivery.Status.WAITING, Delivery.Status.SENDING)
 
 
 def deliver(delivery_id: int) -> bool:
-    """Make the next attempt if it is due and no other sender has claimed it; return whether it was made."""
+    """Make the next attempt if it is due, its turn and claimed by no other sender; return whether it was made."""
     delivery = _claim(delivery_id)
     if delivery is None:
         return False
     began = time.monotonic()
     result = channels.send(delivery)
-    _write_result(delivery, result, took_ms=int((time.monotonic() - began) * 1000))
+    has_ended = _write_result(delivery, result, took_ms=int((time.monotonic() - began) * 1000))
+    if has_ended and delivery.order_key:
+        _start_next(delivery)
     return True
 
 
 def sweep() -> int:
-    """Start all due deliveries: retries, those of dead senders, messages lost by a broker. Return how many."""
-    due = Delivery.objects.filter(status__in=_OPEN, due_at__lte=timezone.now()).order_by("due_at")
-    ids = list(due.values_list("pk", flat=True)[:_MAX_SWEPT])
+    """Start the due deliveries whose turn it is: retries, those of dead senders, messages lost by a broker.
+
+    Return how many.
+    """
+    ids = list(_due().order_by("due_at").values_list("pk", flat=True)[:_MAX_SWEPT])
     for delivery_id in ids:
         events.send_on_commit(delivery_id)
     return len(ids)
 
 
 def resend(delivery: Delivery, *, by: Actor) -> Delivery:
-    """Send a finished delivery again. Receivers see the same webhook-id."""
+    """Send a finished delivery again. Receivers see the same webhook-id.
+
+    It loses its order key, so it is sent at once, after newer ones and perhaps beside them: it waits for no other
+    delivery, and none waits for it.
+    """
     by.check(RIGHT)
     ended = (Delivery.Status.DELIVERED, Delivery.Status.FAILED)
     changed = Delivery.objects.filter(pk=delivery.pk, status__in=ended).update(
-        status=Delivery.Status.WAITING, due_at=timezone.now(), ended_at=None
+        status=Delivery.Status.WAITING, due_at=timezone.now(), ended_at=None, order_key=""
     )
     if not changed:
         raise Conflict(
@@ -62,27 +70,37 @@ def resend(delivery: Delivery, *, by: Actor) -> Delivery:
     return delivery
 
 
+def _due() -> QuerySet[Delivery]:
+    """The deliveries to attempt now: due, and in order after none that is still open."""
+    due = Delivery.objects.filter(status__in=OPEN, due_at__lte=timezone.now())
+    return due.filter(~Exists(deliveries_before()))
+
+
 def _claim(delivery_id: int) -> Delivery | None:
-    """Claim the next attempt. Of two senders that read the same number of attempts, only one updates the row."""
-    now = timezone.now()
-    due = Delivery.objects.filter(pk=delivery_id, status__in=_OPEN, due_at__lte=now)
+    """Claim the next attempt. Of two senders that read the same number of attempts, only one updates the row.
+
+    The turn is checked by the same statement. What it saw of earlier deliveries stays true: one that has ended never
+    opens again with its order key.
+    """
+    due = _due().filter(pk=delivery_id)
     attempts = due.values_list("attempts", flat=True).first()
     if attempts is None:
         return None
     claimed = due.filter(attempts=attempts).update(
-        status=Delivery.Status.SENDING, attempts=F("attempts") + 1, due_at=now + _MAX_SENDING
+        status=Delivery.Status.SENDING, attempts=F("attempts") + 1, due_at=timezone.now() + _MAX_SENDING
     )
     if not claimed:
         return None
     return Delivery.objects.select_related("event", "subscription").get(pk=delivery_id)
 
 
-def _write_result(delivery: Delivery, result: SendResult, *, took_ms: int) -> None:
+def _write_result(delivery: Delivery, result: SendResult, *, took_ms: int) -> bool:
+    """Write how the attempt ended; return whether the delivery ended with it."""
     now = timezone.now()
     retry = result.error and not result.is_final and delivery.attempts <= len(BACK_OFF)
     status = Delivery.Status.WAITING if retry else Delivery.Status.FAILED
     # Only if the attempt is still ours: another sender may have taken us for dead and begun a new one.
-    Delivery.objects.filter(
+    written = Delivery.objects.filter(
         pk=delivery.pk, attempts=delivery.attempts, status=Delivery.Status.SENDING
     ).update(
         status=status if result.error else Delivery.Status.DELIVERED,
@@ -94,3 +112,14 @@ def _write_result(delivery: Delivery, result: SendResult, *, took_ms: int) -> No
     )
     if result.error:
         log.warning("delivery failed", delivery=delivery.pk, attempt=delivery.attempts, error=result.error)
+    return bool(written) and not retry
+
+
+def _start_next(delivery: Delivery) -> None:
+    """Start the delivery that comes after this one in order."""
+    later = Delivery.objects.filter(
+        subscription=delivery.subscription_id, order_key=delivery.order_key, status__in=OPEN
+    )
+    next_id = later.exclude(order_key="").order_by("pk").values_list("pk", flat=True).first()
+    if next_id is not None:
+        events.send_on_commit(next_id)

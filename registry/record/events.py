@@ -1,7 +1,7 @@
 """Events: a row for each, and a delivery row for each subscription to it."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,10 +30,19 @@ def emit(
     data: Mapping[str, Any],
     summary: str,
     model_slug: str | None = None,
+    order_key: str = "",
+    also_to: Sequence[Subscription] = (),
 ) -> Event:
     """Write an event and its deliveries, inside the transaction of the change; they are sent on commit.
 
     Receivers get `data`, so it holds no secrets. `summary` is a full sentence for people to read.
+
+    Without an order key, events of one kind and object in quick succession share a delivery, and a retry may arrive
+    after a newer event. With one, each event has its own delivery, and each subscription gets those with the same
+    key in the order in which they were written. The caller has changed or locked a row that stands for the key
+    earlier in this transaction: that puts events of simultaneous transactions in the order of their commits.
+
+    `also_to` are subscriptions that get the event whatever kinds and Model they name, if they are enabled.
     """
     if kind not in EVENT_KINDS:
         raise ValueError(f"no such event kind: {kind}; add it to EVENT_KINDS")
@@ -49,20 +58,25 @@ def emit(
         summary=storable(summary, 500),
         data=dict(data),
     )
-    for subscription in _subscriptions_to(event):
-        _add_delivery(subscription, event)
+    order_key = storable(order_key, 200)
+    for subscription in _subscriptions_to(event, also_to):
+        if order_key:
+            queue_delivery(subscription, event, order_key=order_key)
+        else:
+            _add_to_group(subscription, event)
     return event
 
 
-def _subscriptions_to(event: Event) -> list[Subscription]:
+def _subscriptions_to(event: Event, also_to: Sequence[Subscription]) -> list[Subscription]:
+    named = {subscription.pk for subscription in also_to}
     of_its_model = Q(model=None) | Q(model__slug=event.model_slug)
-    candidates = Subscription.objects.filter(of_its_model, enabled=True)
-    return [row for row in candidates if not row.kinds or event.kind in row.kinds]
+    candidates = Subscription.objects.filter(of_its_model | Q(pk__in=named), enabled=True)
+    return [row for row in candidates if row.pk in named or not row.kinds or event.kind in row.kinds]
 
 
-def _add_delivery(subscription: Subscription, event: Event) -> None:
+def _add_to_group(subscription: Subscription, event: Event) -> None:
     now = timezone.now()
-    group = Delivery.objects.filter(subscription=subscription, group_key=_group_key(event))
+    group = Delivery.objects.filter(subscription=subscription, group_key=_group_key(event), order_key="")
     # Only a delivery that no sender has claimed: the claim and this update exclude each other.
     unsent = group.filter(status=Delivery.Status.WAITING, attempts=0)
     if unsent.update(event=event, count=F("count") + 1):
@@ -71,13 +85,16 @@ def _add_delivery(subscription: Subscription, event: Event) -> None:
     queue_delivery(subscription, event, due_at=now + GROUP_WINDOW if sent_lately else now)
 
 
-def queue_delivery(subscription: Subscription, event: Event, *, due_at: datetime | None = None) -> Delivery:
+def queue_delivery(
+    subscription: Subscription, event: Event, *, due_at: datetime | None = None, order_key: str = ""
+) -> Delivery:
     """Write the delivery; it is sent on commit if it is due now, else by the sweeper."""
     now = timezone.now()
     delivery = Delivery.objects.create(
         subscription=subscription,
         event=event,
         group_key=_group_key(event),
+        order_key=order_key,
         message_id=f"msg_{uuid.uuid4().hex}",
         due_at=due_at or now,
     )

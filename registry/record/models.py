@@ -214,6 +214,14 @@ class Delivery(models.Model):
     event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="deliveries")
     # Kind and object of the event: several events of one object in quick succession share a delivery.
     group_key = models.CharField(max_length=200)
+    order_key = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",  # processes of the release before write rows while this one starts
+        help_text="Deliveries of one subscription with the same order key are sent one after another, in the order "
+        "of their events. Empty: in no order, as after Send again.",
+    )
     count = models.PositiveIntegerField("events", default=1)
     message_id = models.CharField(max_length=64, unique=True)
     status = models.CharField(max_length=9, choices=Status, default=Status.WAITING)
@@ -233,6 +241,11 @@ class Delivery(models.Model):
         indexes = [
             models.Index(
                 fields=["due_at"], condition=Q(status__in=["waiting", "sending"]), name="delivery_due"
+            ),
+            models.Index(
+                fields=["subscription", "order_key", "id"],
+                condition=Q(status__in=["waiting", "sending"]) & ~Q(order_key=""),
+                name="delivery_order",
             ),
             models.Index(fields=["status", "id"], name="delivery_status"),
             models.Index(fields=["subscription", "group_key", "created_at"], name="delivery_group"),

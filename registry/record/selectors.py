@@ -1,4 +1,4 @@
-"""Audit records and events that an actor may see, what a record changed, and the last deliveries of subscriptions."""
+"""Audit records and events that an actor may see, what a record changed, and which deliveries come first and last."""
 
 import json
 from collections.abc import Collection
@@ -15,6 +15,8 @@ from registry.record.models import AuditRecord, Delivery, Subscription
 R = TypeVar("R", bound=Row)
 
 READ = "read_record"
+# The statuses of a delivery that has not ended.
+OPEN = (Delivery.Status.WAITING, Delivery.Status.SENDING)
 _CHANGES_SEARCHED = 300
 _MAX_REASONS = 8
 
@@ -75,6 +77,14 @@ def past_reasons(by: Actor, actions: Collection[str]) -> list[str]:
     changes = own.order_by("-seq").values_list("action", "reason")[:_CHANGES_SEARCHED]
     reasons = dict.fromkeys(reason for action, reason in changes if reason and action in actions)
     return list(reasons)[:_MAX_REASONS]
+
+
+def deliveries_before() -> QuerySet[Delivery]:
+    """For a subquery: what the outer delivery has to wait for, the open ones before it with its order key."""
+    open_in_order = Delivery.objects.exclude(order_key="").filter(status__in=OPEN)
+    return open_in_order.filter(
+        subscription=OuterRef("subscription"), order_key=OuterRef("order_key"), pk__lt=OuterRef("pk")
+    )
 
 
 def last_deliveries(subscription_ids: Collection[int]) -> dict[int, Delivery]:

@@ -1,0 +1,31 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("registry", "0006_scored_metrics")]
+
+    operations = [
+        migrations.AddField(
+            model_name="delivery",
+            name="order_key",
+            field=models.CharField(
+                blank=True,
+                db_default="",
+                default="",
+                help_text="Deliveries of one subscription with the same order key are sent one after another, in the order "
+                "of their events. Empty: in no order, as after Send again.",
+                max_length=200,
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(
+                    ("status__in", ["waiting", "sending"]),
+                    models.Q(("order_key", ""), _negated=True),
+                ),
+                fields=["subscription", "order_key", "id"],
+                name="delivery_order",
+            ),
+        ),
+    ]
