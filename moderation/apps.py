@@ -29,12 +29,31 @@ class ModerationConfig(AppConfig):
             SENTENCES.add(action, sentence)
         EVENT_KINDS.add("policy_requested", "A revision of a policy waits for another person's approval.")
         EVENT_KINDS.add("policy_published", "A revision of a policy was published and decides from now on.")
+        _add_review()
         _add_links()
         _add_policy_tabs()
         _add_search()
         _add_attention()
         _add_first_steps()
         _add_category_mappings()
+
+
+def _add_review() -> None:
+    from moderation.appeals.services import answer_appeals
+    from moderation.reports.services import answer_reports
+    from moderation.review.finals import ON_FINAL
+    from moderation.review.sentences import REVIEW_SENTENCES
+    from registry.record.events import EVENT_KINDS
+    from registry.record.sentences import SENTENCES
+
+    ON_FINAL.add("appeals", answer_appeals)
+    ON_FINAL.add("reports", answer_reports)
+    EVENT_KINDS.add("decision.final", "What stands about a content from now on, in order for each content.")
+    EVENT_KINDS.add("appeal.answered", "A person answered an author's appeal.")
+    EVENT_KINDS.add("report.answered", "A person answered a report.")
+    EVENT_KINDS.add("account.action", "A person took an account action that an author's strikes add up to.")
+    for action, sentence in REVIEW_SENTENCES.items():
+        SENTENCES.add(action, sentence)
 
 
 def _add_links() -> None:

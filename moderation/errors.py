@@ -4,10 +4,17 @@ RoundhouseError
 ├── NotFound
 │   ├── NoPolicy            no policy covers the request's tenant and context
 │   ├── UnknownPolicy
-│   └── UnknownDecision
+│   ├── UnknownDecision
+│   ├── UnknownCase
+│   ├── UnknownReport
+│   └── UnknownAppeal
 ├── Conflict
 │   ├── NothingToPublish    the draft is missing, or says what the current revision says
-│   └── NothingToRollBackTo
+│   ├── NothingToRollBackTo
+│   ├── AlreadyDecided      another person decided the case first
+│   ├── BudgetSpent         the reviewer has seen enough for today
+│   ├── NothingToAppeal     nothing restricts the content, or the time for an appeal is over
+│   └── OnLegalHold         the content must be kept
 ├── Invalid
 │   ├── InvalidPolicy       a policy's rules are wrong; says where
 │   ├── InvalidContent      what was sent to be moderated cannot be read; says where
@@ -19,7 +26,7 @@ RoundhouseError
 └── WritesBehind            decisions arrive faster than the database takes them
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from inference.doors.wire import pointer_to
@@ -44,6 +51,24 @@ class UnknownDecision(NotFound):
     code = "unknown_decision"
 
 
+class UnknownCase(NotFound):
+    """There is no such case, or you may not see it."""
+
+    code = "unknown_case"
+
+
+class UnknownReport(NotFound):
+    """There is no such report."""
+
+    code = "unknown_report"
+
+
+class UnknownAppeal(NotFound):
+    """There is no such appeal."""
+
+    code = "unknown_appeal"
+
+
 class NothingToPublish(Conflict):
     """The draft says the same as the current revision."""
 
@@ -54,6 +79,35 @@ class NothingToRollBackTo(Conflict):
     """The policy has no earlier revision."""
 
     code = "nothing_to_roll_back_to"
+
+
+class AlreadyDecided(Conflict):
+    """Another person decided this case first."""
+
+    code = "already_decided"
+
+    def __init__(self, who: str, action: str, codes: Sequence[str]) -> None:
+        violations = f" ({', '.join(codes)})" if codes else ""
+        super().__init__(f"{who} decided this case first: {action}{violations}. Take the next one.")
+        self.members: Mapping[str, Any] = {"decided_by": who, "action": action, "violations": list(codes)}
+
+
+class BudgetSpent(Conflict):
+    """You have seen as much as your budget for today allows. Take a break; a lead can change the budget."""
+
+    code = "budget_spent"
+
+
+class NothingToAppeal(Conflict):
+    """Nothing restricts this content, or the time in which it could be appealed is over."""
+
+    code = "nothing_to_appeal"
+
+
+class OnLegalHold(Conflict):
+    """The content is on legal hold, so it must be kept."""
+
+    code = "on_legal_hold"
 
 
 class _InvalidPart(Exception):

@@ -12,15 +12,22 @@ class ModerationRight(StrEnum):
     READ_POLICIES = "read_policies"
     EDIT_POLICIES = "edit_policies"
     PUBLISH_POLICIES = "publish_policies"
+    REVIEW = "review_contents"  # take cases and decide them
+    LEAD = "lead_reviews"  # escalated cases, queues, guidelines, actions, budgets, other people's cases
+    SEE_RESTRICTED = "see_restricted_contents"
+    READ_QUALITY = "read_report_cards"
+    ERASE = "erase_contents"
+    REPORT = "report_contents"  # for keys: reports and appeals
 
 
 class ModerationRole(StrEnum):
     REVIEWER = "reviewer"
     LEAD = "lead"
     POLICY_EDITOR = "policy_editor"
+    CHILD_SAFETY = "child_safety"  # sees restricted contents, besides what other roles allow
 
 
-MODERATE_SCOPE, TEST_SCOPE = "moderate", "moderate.test"
+MODERATE_SCOPE, TEST_SCOPE, REPORT_SCOPE = "moderate", "moderate.test", "report"
 
 _READ = frozenset({ModerationRight.READ_DECISIONS, ModerationRight.READ_POLICIES})
 _EDIT = _READ | {ModerationRight.EDIT_POLICIES, ModerationRight.PUBLISH_POLICIES, ModerationRight.MODERATE}
@@ -29,9 +36,21 @@ _MODERATE = frozenset({ModerationRight.MODERATE, ModerationRight.READ_DECISIONS}
 MODERATION_GRANTS = Grants(
     rights=frozenset(ModerationRight),
     roles={
-        ModerationRole.REVIEWER: _READ | {Right.READ},
-        ModerationRole.LEAD: _READ | {ModerationRight.PUBLISH_POLICIES, Right.READ, Right.READ_RECORD},
-        ModerationRole.POLICY_EDITOR: _EDIT | {Right.READ, Right.READ_RECORD},
+        ModerationRole.REVIEWER: _READ | {ModerationRight.REVIEW, Right.READ},
+        ModerationRole.LEAD: _READ
+        | {
+            ModerationRight.PUBLISH_POLICIES,
+            ModerationRight.REVIEW,
+            ModerationRight.LEAD,
+            ModerationRight.READ_QUALITY,
+            ModerationRight.ERASE,
+            Right.READ,
+            Right.READ_RECORD,
+        },
+        ModerationRole.POLICY_EDITOR: _EDIT | {ModerationRight.READ_QUALITY, Right.READ, Right.READ_RECORD},
+        ModerationRole.CHILD_SAFETY: frozenset(
+            {ModerationRight.REVIEW, ModerationRight.SEE_RESTRICTED, Right.READ}
+        ),
         Role.VIEWER: frozenset({ModerationRight.READ_POLICIES}),
         Role.OPERATOR: frozenset({ModerationRight.READ_POLICIES}),
         Role.APPROVER: frozenset({ModerationRight.READ_POLICIES}),
@@ -40,6 +59,7 @@ MODERATION_GRANTS = Grants(
     scopes={
         MODERATE_SCOPE: _MODERATE,
         TEST_SCOPE: _MODERATE,
+        REPORT_SCOPE: frozenset({ModerationRight.REPORT}),
         "policies.read": frozenset({ModerationRight.READ_POLICIES}),
         "policies.write": frozenset(
             {
@@ -52,6 +72,7 @@ MODERATION_GRANTS = Grants(
     scope_labels={
         MODERATE_SCOPE: "moderate contents, and read the tenant's decisions",
         TEST_SCOPE: "moderate as a test: nothing is stored or counted",
+        REPORT_SCOPE: "send reports and appeals, and read what became of them",
         "policies.read": "read policies",
         "policies.write": "read and change policies",
     },

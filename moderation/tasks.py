@@ -2,9 +2,11 @@
 
 from celery import shared_task
 
+from moderation.cases import opening
 from moderation.deciding import held, previews, trials
 from moderation.deciding.comparisons import fail_stuck_comparisons
 from moderation.deciding.retention import remove_old_decisions
+from moderation.review import finals
 
 
 @shared_task(name="moderation.decide_held")
@@ -30,3 +32,18 @@ def run_preview(preview_id: int) -> None:
 @shared_task(name="moderation.run_trial")
 def run_trial(trial_id: int) -> None:
     trials.run_trial(trial_id)
+
+
+@shared_task(name="moderation.open_cases")
+def open_cases() -> None:
+    opening.open_cases()
+
+
+@shared_task(name="moderation.withdraw_superseded")
+def withdraw_superseded() -> None:
+    opening.withdraw_superseded()
+
+
+@shared_task(name="moderation.make_final")
+def make_final() -> None:
+    finals.make_final()

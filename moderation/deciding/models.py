@@ -14,6 +14,14 @@ from registry.access.models import ApiKey, Tenant
 RULINGS = [(ruling.value, ruling.value) for ruling in Ruling]
 
 
+class Awaits(models.TextChoices):
+    """What has to be made of a decision that was just stored."""
+
+    NOTHING = "", "nothing"
+    CASE = "case"  # a person is needed
+    FINAL = "final"  # it stands without a person
+
+
 class Decision(models.Model):
     """What a revision of a policy says about one content.
 
@@ -52,6 +60,8 @@ class Decision(models.Model):
     is_held = models.BooleanField("held", default=False, editable=False)
     tries = models.PositiveIntegerField(default=0, editable=False)
     next_try_at = models.DateTimeField(null=True, editable=False)
+    awaits = models.CharField(max_length=5, choices=Awaits, blank=True, editable=False)
+    audit_weight = models.FloatField(null=True, editable=False)  # of audited ones: how many it stands for
 
     class Meta:
         ordering = ["-received_at", "-decided_at"]
@@ -65,6 +75,8 @@ class Decision(models.Model):
             models.Index(
                 fields=["next_try_at"], name="decision_held", condition=Q(next_try_at__isnull=False)
             ),
+            models.Index(fields=["id"], name="decision_awaits_case", condition=Q(awaits=Awaits.CASE)),
+            models.Index(fields=["id"], name="decision_awaits_final", condition=Q(awaits=Awaits.FINAL)),
         ]
         constraints = [
             models.CheckConstraint(
@@ -100,7 +112,7 @@ class StoredContent(models.Model):
 
 
 class StoredPicture(models.Model):
-    """A picture of a decided content. Of an allowed content only the URL is kept, if there is one."""
+    """A picture of a decided content. Of an allowed one that no person looks at, only the URL is kept, if there is one."""
 
     decision = models.ForeignKey(Decision, on_delete=models.CASCADE, related_name="pictures", editable=False)
     number = models.PositiveSmallIntegerField(editable=False)

@@ -20,13 +20,14 @@ from inference.serving.calls import DEADLINE_S
 from inference.serving.off_loop import off_loop
 from moderation.deciding import process
 from moderation.deciding.answers import Explanation, answer_for, codes_of, encode_evidence
+from moderation.deciding.audits import audit_sample
 from moderation.deciding.contents import MAX_ID, MAX_TEXT, MAX_TITLE, MAX_URL, Content, SentPicture
 from moderation.deciding.detectors import OURSELVES, Asking
 from moderation.deciding.examination import Examined, examine
 from moderation.deciding.findings import Findings, image_part
 from moderation.deciding.fixed_texts import fixed_judgement
 from moderation.deciding.judgements import Judgement, decide
-from moderation.deciding.models import Decision, StoredContent, StoredPicture
+from moderation.deciding.models import Awaits, Decision, StoredContent, StoredPicture
 from moderation.deciding.policy_table import PublishedPolicy
 from moderation.deciding.writer import DecisionRows, DecisionWriter
 from moderation.errors import WritesBehind
@@ -193,6 +194,7 @@ def _decided(
     before: Decision | None = None,
 ) -> Decided:
     content, is_held = one.content, judgement.is_held and is_stored
+    audit_weight = audit_sample(policy.rules, judgement) if is_stored and before is None else None
     tenant_id, key_id = (before.tenant_id, before.key_id) if before is not None else (by.tenant_id, by.key_id)
     values = {
         "id": _new_id(),
@@ -221,6 +223,8 @@ def _decided(
         "is_held": is_held,
         "tries": before.tries if before is not None else 0,
         "next_try_at": received_at + TRY_AGAIN_AFTER if is_held else None,
+        "awaits": _awaits(judgement.ruling, audit_weight, is_again=before is not None),
+        "audit_weight": audit_weight,
     }
     decision = new_row(Decision, values)
     if before is not None:
@@ -228,9 +232,15 @@ def _decided(
     return Decided(content, policy, one.findings, judgement, decision, is_stored)
 
 
+def _awaits(ruling: Ruling, audit_weight: float | None, *, is_again: bool) -> str:
+    if ruling is Ruling.REVIEW or audit_weight is not None:
+        return Awaits.CASE
+    return Awaits.FINAL if ruling is Ruling.BLOCK or is_again else Awaits.NOTHING
+
+
 def _rows(one: Decided) -> DecisionRows:
     content, decision = one.content, one.decision
-    keeps_files = one.judgement.ruling is not Ruling.ALLOW
+    keeps_files = decision.awaits != Awaits.NOTHING
     pictures = [
         StoredPicture(
             decision=decision,

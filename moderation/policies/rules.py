@@ -185,6 +185,20 @@ def split_detector(name: str) -> tuple[str, str]:
     return model, alias
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewTerms:
+    """How people review what the policy decides. Shares are from 0 to 1."""
+
+    audit_share: float = (
+        0.0  # of allowed contents that a person looks at; up to ten times as much near a cut-off
+    )
+    second_review_share: float = 0.0  # of verdicts that another person gives again, without seeing the first
+    content_days: int | None = None  # how long contents are kept; None: as long as decisions
+    appeal_days: int = 183  # how long authors may appeal
+    appeal_hours: int = 72  # until an appeal is answered
+    report_hours: int = 24  # until a report is answered
+
+
 @dataclass(frozen=True)
 class PolicyRules:
     """Everything that a policy's content says, compiled."""
@@ -192,6 +206,7 @@ class PolicyRules:
     rules: tuple[Rule, ...]
     default_language: str  # of contents that name none; empty: the language Model tells, if there is one
     language_detector: str
+    review: ReviewTerms = ReviewTerms()
     # What deciding works out once.
     readings: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -204,6 +219,17 @@ class PolicyRules:
     def detectors(self) -> frozenset[str]:
         names = {rule.detector for rule in self.active if isinstance(rule, DetectorRule)}
         return frozenset(names | ({self.language_detector} - {""}))
+
+    @cached_property
+    def least_cut_offs(self) -> Mapping[str, float]:
+        """The lowest cut-off for review or block of detectors in force, for texts and for images."""
+        least: dict[str, float] = {}
+        for rule in self.active:
+            if isinstance(rule, DetectorRule) and rule.state is RuleState.ON:
+                cut_offs = [one for one in (rule.cut_offs.review, rule.cut_offs.block) if one]
+                medium = "image" if Part.IMAGE in rule.reads else "text"
+                least[medium] = min([*cut_offs, least.get(medium, 1.0)])
+        return least
 
     @cached_property
     def list_rules(self) -> tuple[ListRule, ...]:
@@ -226,6 +252,7 @@ def read_rules(content: Any) -> PolicyRules:
         tuple(_read_rule(_RuleFields(rule, ("rules", place))) for place, rule in enumerate(rules)),
         fields.language("default_language"),
         detector_name(*fields.detector("language_detector", may_be_empty=True)),
+        _read_terms(_RuleFields(fields.take("review", {}), ("review",))),
     )
     fields.end()
     seen: dict[str, int] = {}
@@ -233,6 +260,11 @@ def read_rules(content: Any) -> PolicyRules:
         if seen.setdefault(rule.name, place) != place:
             raise InvalidPolicy(f"Two rules are named {rule.name!r}; rename one.", "rules", place, "name")
     return read
+
+
+def read_review_terms(content: Mapping[str, Any]) -> ReviewTerms:
+    """Only these, of a content that was read before: compiling its rules takes a while."""
+    return _read_terms(_RuleFields(content.get("review", {}), ("review",)))
 
 
 def language_of(text: str) -> str:
@@ -323,6 +355,18 @@ class _RuleFields:
             raise self.fail("review", "a graver effect cannot have a lower cut-off: note ≤ review ≤ block.")
         return cut_offs
 
+    def share(self, name: str) -> float:
+        value = self.take(name, 0)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise self.fail(name, "a share is a number from 0 to 1, such as 0.01.")
+        return float(value)
+
+    def whole(self, name: str, usual: int, *, least: int, most: int) -> int:
+        value = self.take(name, usual)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise self.fail(name, f"use a whole number from {least:,} to {most:,}.")
+        return value
+
     def detector(self, name: str, *, may_be_empty: bool = False) -> tuple[str, str]:
         model, at, alias = self.text(name, "" if may_be_empty else None).partition("@")
         if (at and not alias) or (not model and (at or not may_be_empty)):
@@ -356,6 +400,21 @@ class _RuleFields:
             if name not in self._read:
                 known = ", ".join(f"`{one}`" for one in sorted(self._read))
                 raise self.fail(str(name), f"there is no such field; here are {known}.")
+
+
+def _read_terms(fields: _RuleFields) -> ReviewTerms:
+    usual = ReviewTerms()
+    is_limited = fields.take("content_days") is not None
+    terms = ReviewTerms(
+        audit_share=fields.share("audit_share"),
+        second_review_share=fields.share("second_review_share"),
+        content_days=fields.whole("content_days", 0, least=1, most=3_650) if is_limited else None,
+        appeal_days=fields.whole("appeal_days", usual.appeal_days, least=183, most=3_650),
+        appeal_hours=fields.whole("appeal_hours", usual.appeal_hours, least=1, most=2_160),
+        report_hours=fields.whole("report_hours", usual.report_hours, least=1, most=2_160),
+    )
+    fields.end()
+    return terms
 
 
 def _read_rule(fields: _RuleFields) -> Rule:

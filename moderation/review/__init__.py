@@ -1,1 +1,1 @@
-"""Reviewing: people decide cases, authors learn of it and appeal, and each restriction has its statement of reasons."""
+"""People decide cases: they take one, look at it within their budget, and give a verdict, which then becomes final."""

@@ -21,10 +21,14 @@ OTHER = {"name": "other", "kind": "patterns", "code": "numbers", "patterns": [r"
 
 
 def a_list_policy(
-    *rules: dict[str, Any], name: str = "default", is_published: bool = True, **more: Any
+    *rules: dict[str, Any],
+    name: str = "default",
+    is_published: bool = True,
+    review: dict[str, Any] | None = None,
+    **more: Any,
 ) -> Policy:
-    """A policy that asks no detector."""
-    content = {"rules": [*rules] or [LISTED]}
+    """A policy that asks no detector. `review`: how people review what it decides."""
+    content = {"rules": [*rules] or [LISTED], **({"review": review} if review else {})}
     policy = services.create_policy(name=name, content=content, by=an_actor(), **more)
     if is_published:
         services.publish(policy=policy, reason="First rules", by=an_actor())

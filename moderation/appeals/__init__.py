@@ -1,0 +1,1 @@
+"""Appeals: an author objects to a restriction, and another person decides again."""

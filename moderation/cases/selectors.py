@@ -1,0 +1,48 @@
+"""Reads about cases and queues."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from django.db.models import Case as Choose
+from django.db.models import ExpressionWrapper, F, FloatField, IntegerField, Q, QuerySet, Value, When
+
+from moderation.cases.models import Case, CaseSource, ReviewQueue
+from moderation.cases.transitions import CaseStatus
+
+# Detectors that failed come back by themselves, and escalated cases are for leads.
+CASES_FOR_ANYBODY = Q(is_escalated=False) & ~Q(source=CaseSource.FAILURE)
+_AHEAD_S = 60.0  # so that a case that was opened this second has an age
+
+
+def waiting_cases() -> QuerySet[Case]:
+    return Case.objects.filter(status=CaseStatus.WAITING)
+
+
+def cases_of(queue: ReviewQueue) -> Q:
+    """What the queue takes."""
+    wanted = Q(is_escalated=queue.takes_escalated, harm__gte=queue.least_harm)
+    wanted &= Q(source__in=queue.sources) if queue.sources else ~Q(source=CaseSource.FAILURE)
+    if queue.languages:
+        wanted &= Q(language__in=queue.languages)
+    if queue.codes:
+        wanted &= Q(code__in=queue.codes)
+    tenants: Collection[int] = [tenant.pk for tenant in queue.tenants.all()]
+    if tenants:
+        wanted &= Q(tenant__in=tenants)
+    return wanted
+
+
+def by_urgency(cases: QuerySet[Case], now: datetime) -> QuerySet[Case]:
+    """Overdue ones first, then by harm × score × age."""
+    age_s = Value(now.timestamp() + _AHEAD_S) - F("opened_s")
+    return cases.annotate(
+        is_overdue=Choose(
+            When(due_at__lte=now, then=Value(1)), default=Value(0), output_field=IntegerField()
+        ),
+        urgency=ExpressionWrapper(F("weight") * age_s, output_field=FloatField()),
+    ).order_by("-is_overdue", "-urgency", "pk")
+
+
+def visible_cases(cases: QuerySet[Case], *, sees_restricted: bool) -> QuerySet[Case]:
+    """Restricted cases are only there for people with the right to see them, in whatever list or queue they are."""
+    return cases if sees_restricted else cases.filter(is_restricted=False)

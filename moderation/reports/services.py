@@ -1,0 +1,140 @@
+"""Reports are taken, and answered by the verdict about what they are about."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from moderation.cases.models import Case, CaseItem, CaseSource, Guideline, Harm
+from moderation.cases.opening import open_case
+from moderation.cases.selectors import waiting_cases
+from moderation.deciding.models import Decision
+from moderation.policies.rules import Ruling
+from moderation.reports.models import MAX_REPORT, Report, ReportSource
+from moderation.reports.transitions import ReportStatus
+from moderation.review.finals import content_key, latest_final, review_terms
+from moderation.review.models import FinalDecision, Verdict
+from moderation.review.restrictions import answer_to_report
+from moderation.rights import ModerationRight
+from registry.errors import Invalid
+from registry.kit.actors import Actor
+from registry.kit.text import storable
+from registry.record.events import emit
+
+_FIRST, _MOST = 0.6, 1.0  # scores of a case with one report, and with very many
+_TRUSTED = 0.95
+
+
+@transaction.atomic
+def make_report(
+    *,
+    decision: Decision,
+    source: ReportSource = ReportSource.USER,
+    reporter_id: str = "",
+    code: str = "",
+    text: str = "",
+    language: str = "",
+    by: Actor,
+) -> Report:
+    """Report a content that was moderated before. Its case waits with those of other reports of the same content."""
+    by.check(ModerationRight.REPORT)
+    if len(text) > MAX_REPORT:
+        raise Invalid(f"A report has at most {MAX_REPORT:,} characters; this one has {len(text):,}.")
+    now, terms = timezone.now(), review_terms(decision)
+    due_at = now + timedelta(hours=terms.report_hours)
+    case = _case_about(decision) or open_case(decision, CaseSource.REPORT, due_at=due_at, code=code)
+    report = Report.objects.create(
+        tenant_id=decision.tenant_id,
+        decision=decision,
+        case=case,
+        source=source,
+        reporter_id=storable(reporter_id, 200),
+        code=code,
+        text=storable(text, MAX_REPORT),
+        language=storable(language or decision.language, 8),
+        made_at=now,
+        due_at=due_at,
+    )
+    _make_more_urgent(case, report)
+    return report
+
+
+def _case_about(decision: Decision) -> Case | None:
+    """A case about the same content that waits already."""
+    about = CaseItem.objects.filter(decision=decision, is_withdrawn=False, case__about=None)
+    return waiting_cases().filter(pk__in=about.values("case")).exclude(source=CaseSource.APPEAL).first()
+
+
+def _make_more_urgent(case: Case, report: Report) -> None:
+    """The more people report a content, the sooner it is looked at. Trusted flaggers come first."""
+    count = Report.objects.filter(case=case).values("reporter_id").distinct().count()
+    score = _MOST - (_MOST - _FIRST) / count
+    if report.source == ReportSource.TRUSTED_FLAGGER:
+        score = max(score, _TRUSTED)
+    guideline = Guideline.objects.filter(code=report.code).first()
+    is_restricted = case.is_restricted or (guideline is not None and guideline.is_restricted)
+    harm = Harm(max(case.harm, guideline.harm if guideline is not None else Harm.LOW))
+    score = score if case.source == CaseSource.REPORT else max(case.score, score)
+    waiting_cases().filter(pk=case.pk).update(
+        harm=harm,
+        score=score,
+        weight=harm.weight * score,
+        is_restricted=is_restricted,
+        due_at=min(case.due_at, report.due_at),
+    )
+
+
+def answer_reports(verdict: Verdict, finals: Sequence[FinalDecision]) -> None:
+    """Answer the reports of a case whose verdict became final, and tell subscribers."""
+    for report in Report.objects.filter(case=verdict.case, status=ReportStatus.OPEN).select_related(
+        "decision", "tenant"
+    ):
+        report.status = ReportStatus.ACTION if verdict.ruling == Ruling.BLOCK else ReportStatus.NO_ACTION
+        report.answered_at = timezone.now()
+        final = latest_final(report.decision) if report.decision is not None else None
+        report.answer = answer_to_report(
+            final, report.language, is_restricted=verdict.ruling == Ruling.BLOCK, content=_name_of(report)
+        )
+        report.save(update_fields=["status", "answered_at", "answer"])
+        emit(
+            "report.answered",
+            subject=report,
+            data=report_answer(report),
+            summary=f"{report}: {report.get_status_display()}.".capitalize(),
+            order_key=f"report:{report.pk}",
+        )
+
+
+def _name_of(report: Report) -> str:
+    decision = report.decision
+    return (decision.url or content_key(decision)) if decision is not None else str(report)
+
+
+def report_answer(report: Report) -> dict[str, object]:
+    """As callers and subscribers get it."""
+    decision = report.decision
+    return {
+        "id": report.pk,
+        "status": report.status,
+        "content_id": decision.content_id if decision is not None else "",
+        "request_id": decision.request_id if decision is not None else None,
+        "source": report.source,
+        "reporter_id": report.reporter_id,
+        "violation": report.code,
+        "made_at": report.made_at.isoformat(),
+        "due_at": report.due_at.isoformat(),
+        "answered_at": report.answered_at.isoformat() if report.answered_at else None,
+        "answer": report.answer,
+    }
+
+
+def reporter_record(tenant_id: int | None, reporter_id: str) -> dict[str, int]:
+    """How many reports of this person were answered, and how many of them led to something."""
+    answered = Report.objects.filter(tenant=tenant_id, reporter_id=reporter_id)
+    return answered.aggregate(
+        reports=Count("pk"),
+        answered=Count("pk", filter=Q(status__in=[ReportStatus.ACTION, ReportStatus.NO_ACTION])),
+        right=Count("pk", filter=Q(status=ReportStatus.ACTION)),
+    )

@@ -1,0 +1,82 @@
+"""How much a reviewer may be exposed to on a day, and how much of it is left."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Q, Sum
+from django.utils import timezone
+
+from moderation.cases.models import SEVERE, Case
+from moderation.review.models import Exposure, Reviewer
+
+LEAST = timedelta(seconds=30)  # less than this is not worth beginning a case
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLeft:
+    minutes_a_day: int
+    severe_a_day: int
+    time: timedelta
+    severe: int
+
+    @property
+    def is_spent(self) -> bool:
+        return self.time < LEAST
+
+    @property
+    def minutes(self) -> int:
+        return max(0, int(self.time.total_seconds() // 60))
+
+
+def reviewer_of(user_id: int) -> Reviewer:
+    reviewer, _ = Reviewer.objects.get_or_create(user_id=user_id)
+    return reviewer
+
+
+def lock_reviewer(user_id: int) -> Reviewer:
+    """The same person in two windows takes one case after the other."""
+    reviewer_of(user_id)
+    return Reviewer.objects.select_for_update().get(user_id=user_id)
+
+
+def budget_left(reviewer: Reviewer, now: datetime | None = None) -> BudgetLeft:
+    """What is left today. A look that has not ended counts as long as it may last."""
+    now = now or timezone.now()
+    of_today = reviewer.exposures.filter(day=timezone.localdate(now))
+    ended = of_today.filter(ended_at__isnull=False).aggregate(seconds=Sum("seconds"))["seconds"] or 0.0
+    counts = of_today.aggregate(severe=Count("pk", filter=Q(is_severe=True)))
+    used = timedelta(seconds=ended) + sum(
+        (one.may_last_until - one.began_at for one in of_today.filter(ended_at=None)), timedelta()
+    )
+    return BudgetLeft(
+        reviewer.minutes_a_day,
+        reviewer.severe_a_day,
+        timedelta(minutes=reviewer.minutes_a_day) - used,
+        reviewer.severe_a_day - counts["severe"],
+    )
+
+
+def begin_exposure(reviewer: Reviewer, case: Case, now: datetime, until: datetime) -> Exposure:
+    return Exposure.objects.create(
+        reviewer=reviewer,
+        case=case,
+        day=timezone.localdate(now),
+        began_at=now,
+        may_last_until=until,
+        is_severe=case.harm >= SEVERE,
+    )
+
+
+def end_exposures(reviewer: Reviewer, now: datetime) -> float:
+    """End what the reviewer looks at; return for how many seconds they could see it."""
+    seen = 0.0
+    for exposure in reviewer.exposures.filter(ended_at=None):
+        exposure.ended_at = min(now, exposure.may_last_until)
+        exposure.seconds = max(0.0, (exposure.ended_at - exposure.began_at).total_seconds())
+        exposure.save(update_fields=["seconds", "ended_at"])
+        seen += exposure.seconds
+    return seen
+
+
+def extend_exposure(reviewer: Reviewer, case: Case, until: datetime) -> None:
+    reviewer.exposures.filter(case=case, ended_at=None).update(may_last_until=until)

@@ -1,0 +1,241 @@
+"""Taking cases: the most urgent one that a reviewer may see, for a while, and passing it on."""
+
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from moderation.cases.models import SEVERE, Case, ReviewQueue
+from moderation.cases.opening import withdraw_cases
+from moderation.cases.selectors import (
+    CASES_FOR_ANYBODY,
+    by_urgency,
+    cases_of,
+    visible_cases,
+    waiting_cases,
+)
+from moderation.deciding.models import Decision
+from moderation.deciding.selectors import newer_decisions
+from moderation.errors import BudgetSpent
+from moderation.review.budgets import (
+    BudgetLeft,
+    begin_exposure,
+    budget_left,
+    end_exposures,
+    extend_exposure,
+    lock_reviewer,
+)
+from moderation.review.models import Reviewer
+from moderation.rights import ModerationRight
+from registry.errors import Conflict, Invalid, NotAllowed, StaleState
+from registry.kit.actors import Actor
+from registry.kit.text import MAX_REASON, checked_line
+from registry.record.audit import record_change
+
+LEASE = timedelta(minutes=5)
+LONGEST_HOLD = timedelta(days=14)
+SKIPS_THAT_ESCALATE = 3
+_TRIED = 20  # of the most urgent cases, where several reviewers take cases at the same moment
+
+
+@transaction.atomic
+def take_next(*, queue: ReviewQueue | None, by: Actor) -> Case | None:
+    """Take the most urgent case of a queue, or of all; what the person already has comes first. None: nothing waits for them.
+
+    Raises BudgetSpent when the person has seen enough for today.
+    """
+    by.check(ModerationRight.LEAD if queue is not None and queue.takes_escalated else ModerationRight.REVIEW)
+    reviewer, now = lock_reviewer(person_of(by)), timezone.now()
+    mine = _visible(waiting_cases(), by).filter(claimed_by=reviewer.user_id, claimed_until__gt=now).first()
+    if mine is not None:
+        return mine
+    end_exposures(reviewer, now)
+    left = budget_left(reviewer, now)
+    if left.is_spent:
+        raise BudgetSpent(
+            f"You have looked at contents for {left.minutes_a_day} minutes today, which is your budget."
+            " Take a break; a lead can change it."
+        )
+    cases = free_cases(by, now, left)
+    assigned = by_urgency(cases.filter(assigned_to=reviewer.user_id), now)
+    wanted = cases_of(queue) if queue is not None else CASES_FOR_ANYBODY
+    for case in (*assigned[:_TRIED], *by_urgency(cases.filter(wanted, assigned_to=None), now)[:_TRIED]):
+        if _withdraw_if_superseded(case):
+            continue
+        if _claim(case, reviewer, left, now):
+            return case
+    return None
+
+
+@transaction.atomic
+def take(*, case: Case, by: Actor) -> Case:
+    """Take this case. Raises Conflict if another person has it, BudgetSpent, or NotAllowed."""
+    by.check(ModerationRight.REVIEW)
+    reviewer, now = lock_reviewer(person_of(by)), timezone.now()
+    check_may_decide(case, by)
+    if case.claimed_by_id == reviewer.user_id and case.claimed_until and case.claimed_until > now:
+        return case
+    end_exposures(reviewer, now)
+    _drop_claims(reviewer)
+    left = budget_left(reviewer, now)
+    if left.is_spent:
+        raise BudgetSpent
+    if case.harm >= SEVERE and left.severe <= 0:
+        raise BudgetSpent(
+            f"You have seen {left.severe_a_day} severe contents today, which is your budget. Take another case."
+        )
+    if not _claim(case, reviewer, left, now):
+        raise StaleState(f"Another person is looking at {case}, or has decided it.")
+    return case
+
+
+@transaction.atomic
+def keep(*, case: Case, by: Actor) -> datetime:
+    """Keep a case that one has for another while; return until when. Raises StaleState if another person has it now."""
+    by.check(ModerationRight.REVIEW)
+    reviewer, now = lock_reviewer(person_of(by)), timezone.now()
+    # What the running look may take is already counted, so it can be used again.
+    running = reviewer.exposures.filter(case=case, ended_at=None).first()
+    left = budget_left(reviewer, now).time
+    if running is not None:
+        left += running.may_last_until - now
+    until = now + min(LEASE, max(timedelta(), left))
+    mine = waiting_cases().filter(pk=case.pk, claimed_by=reviewer.user_id, claimed_until__gt=now)
+    if not mine.update(claimed_until=until):
+        raise StaleState(f"{case} is not yours any more; take the next one.".capitalize())
+    extend_exposure(reviewer, case, until)
+    return until
+
+
+@transaction.atomic
+def put_back(*, case: Case, by: Actor) -> None:
+    """Give the case back to its queue."""
+    _pass_on(case, by)
+
+
+@transaction.atomic
+def skip(*, case: Case, by: Actor) -> None:
+    """Leave the case to others. When three people have skipped it, it is escalated."""
+    _pass_on(case, by)
+    case.skipped_by.add(person_of(by))
+    if case.skipped_by.count() >= SKIPS_THAT_ESCALATE and not case.is_escalated:
+        Case.objects.filter(pk=case.pk).update(is_escalated=True, note="Skipped by three reviewers.")
+
+
+@transaction.atomic
+def hold(*, case: Case, until: datetime, note: str, by: Actor) -> None:
+    """Set the case aside for oneself until then, for instance to wait for an answer."""
+    now = timezone.now()
+    if not now < until <= now + LONGEST_HOLD:
+        raise Invalid(f"A case can be held for at most {LONGEST_HOLD.days} days, from now on.")
+    note = _checked_note(note)
+    _pass_on(case, by, assigned_to_id=person_of(by), on_hold_until=until, note=note)
+
+
+@transaction.atomic
+def hand_over(*, case: Case, to: User, note: str, by: Actor) -> None:
+    """Give the case to another reviewer, who gets it next."""
+    note = _checked_note(note)
+    if to.pk == by.user_id:
+        raise Invalid("The case is already yours.")
+    if case.not_for.filter(pk=to.pk).exists():
+        raise Conflict(f"{to} decided before what this case is about, so another person has to.")
+    _pass_on(case, by, assigned_to_id=to.pk, on_hold_until=None, note=note)
+
+
+@transaction.atomic
+def escalate(*, case: Case, note: str, by: Actor) -> None:
+    """Leave the case to a lead."""
+    note = _checked_note(note)
+    _pass_on(case, by, is_escalated=True, assigned_to_id=None, on_hold_until=None, note=note)
+
+
+@transaction.atomic
+def set_legal_hold(*, case: Case, is_held: bool, reason: str, by: Actor) -> None:
+    """Keep the case's contents whatever retention and erasure say, or stop keeping them."""
+    by.check(ModerationRight.LEAD)
+    reason = checked_line(reason, what="reason", longest=MAX_REASON)
+    if not Case.objects.filter(pk=case.pk, is_on_legal_hold=not is_held).update(is_on_legal_hold=is_held):
+        raise StaleState
+    record_change(
+        action="set_legal_hold",
+        subject=case,
+        before={"legal_hold": not is_held},
+        after={"legal_hold": is_held},
+        reason=reason,
+        by=by,
+    )
+
+
+def free_cases(by: Actor, now: datetime, left: BudgetLeft) -> QuerySet[Case]:
+    """The waiting cases that this person could take now."""
+    free = _visible(waiting_cases(), by).filter(
+        Q(claimed_until=None) | Q(claimed_until__lte=now),
+        Q(on_hold_until=None) | Q(on_hold_until__lte=now),
+    )
+    if left.severe <= 0:
+        free = free.filter(harm__lt=SEVERE)
+    return free.exclude(not_for=by.user_id).exclude(skipped_by=by.user_id)
+
+
+def check_may_decide(case: Case, by: Actor) -> None:
+    """Raise NotAllowed if this person must not decide the case."""
+    by.check(ModerationRight.REVIEW)
+    if case.is_restricted:
+        by.check(ModerationRight.SEE_RESTRICTED)
+    if case.is_escalated:
+        by.check(ModerationRight.LEAD)
+    if case.not_for.filter(pk=person_of(by)).exists():
+        raise NotAllowed("You decided before what this case is about, so another person has to decide it.")
+
+
+def _visible(cases: QuerySet[Case], by: Actor) -> QuerySet[Case]:
+    return visible_cases(cases, sees_restricted=ModerationRight.SEE_RESTRICTED in by.rights)
+
+
+def _claim(case: Case, reviewer: Reviewer, left: BudgetLeft, now: datetime) -> bool:
+    until = now + min(LEASE, left.time)
+    free = waiting_cases().filter(Q(claimed_until=None) | Q(claimed_until__lte=now), pk=case.pk)
+    if not free.update(claimed_by=reviewer.user_id, claimed_until=until):
+        return False
+    case.claimed_by_id, case.claimed_until = reviewer.user_id, until
+    begin_exposure(reviewer, case, now, until)
+    return True
+
+
+def _drop_claims(reviewer: Reviewer) -> None:
+    waiting_cases().filter(claimed_by=reviewer.user_id).update(claimed_by=None, claimed_until=None)
+
+
+def _pass_on(case: Case, by: Actor, **columns: object) -> None:
+    """End one's look at a case. Leads may also pass on cases that nobody has."""
+    by.check(ModerationRight.REVIEW)
+    reviewer, now = lock_reviewer(person_of(by)), timezone.now()
+    mine = Q(claimed_by=reviewer.user_id)
+    if ModerationRight.LEAD in by.rights:
+        mine |= Q(claimed_until=None) | Q(claimed_until__lte=now)
+    rows = _visible(waiting_cases(), by).filter(mine, pk=case.pk)
+    if not rows.update(claimed_by=None, claimed_until=None, **columns):
+        raise StaleState(f"{case} is not yours any more; take the next one.".capitalize())
+    end_exposures(reviewer, now)
+
+
+def _withdraw_if_superseded(case: Case) -> bool:
+    """Whether all its contents were changed by their authors since, so that nobody needs to look."""
+    old = Decision.objects.filter(case_items__case=case, case_items__is_withdrawn=False).filter(
+        newer_decisions()
+    )
+    withdraw_cases(old)
+    return not waiting_cases().filter(pk=case.pk).exists()
+
+
+def _checked_note(note: str) -> str:
+    return checked_line(note, what="note", longest=MAX_REASON)
+
+
+def person_of(by: Actor) -> int:
+    if by.user_id is None:
+        raise NotAllowed("Only a person can review; log in.")
+    return by.user_id

@@ -1,0 +1,148 @@
+"""Verdicts: what a person decides about a case, and can undo for a few seconds."""
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from moderation.cases.models import MAX_CODE, Case, CaseSource
+from moderation.cases.selectors import waiting_cases
+from moderation.cases.transitions import CaseStatus
+from moderation.deciding.models import Decision
+from moderation.errors import AlreadyDecided
+from moderation.policies.rules import Ruling
+from moderation.review.budgets import end_exposures, lock_reviewer
+from moderation.review.models import Effect, ReviewAction, Verdict
+from moderation.review.taking import check_may_decide, person_of, take
+from moderation.review.transitions import VerdictStatus
+from moderation.rights import ModerationRight
+from registry.access.policies import rights_of_roles
+from registry.errors import Conflict, Invalid, NotAllowed, StaleState
+from registry.kit.actors import Actor
+from registry.kit.text import MAX_REASON, checked_line, storable
+
+UNDO_FOR = timedelta(seconds=10)
+MOST_CODES = 10
+_CODE = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{MAX_CODE - 1}}}")
+
+
+@transaction.atomic
+def give_verdict(
+    *,
+    case: Case,
+    action: ReviewAction,
+    codes: Sequence[str] = (),
+    note: str = "",
+    seconds: float | None = None,
+    by: Actor,
+) -> Verdict:
+    """Decide a case that one has. It becomes final in ten seconds, unless it is undone.
+
+    `codes`: the violations; none: the case's own. `seconds`: for how long the person really looked. Raises AlreadyDecided
+    with what was decided, if another person did.
+    """
+    check_may_decide(case, by)
+    _check_action(action, by)
+    ruling = Ruling.BLOCK if Effect(action.effect).restricts else Ruling.ALLOW
+    violations = _checked_codes(case, codes) if ruling is Ruling.BLOCK else []
+    note = checked_line(note, what="note", longest=MAX_REASON, may_be_empty=True)
+    reviewer, now = lock_reviewer(person_of(by)), timezone.now()
+    mine = waiting_cases().filter(pk=case.pk, claimed_by=reviewer.user_id)
+    if not mine.update(status=CaseStatus.DECIDED, claimed_by=None, claimed_until=None):
+        raise _not_mine(case)
+    if case.source == CaseSource.FAILURE:
+        _take_from_detectors(case)
+    seen = end_exposures(reviewer, now)
+    try:
+        with transaction.atomic():
+            return Verdict.objects.create(
+                case=case,
+                reviewer_id=reviewer.user_id,
+                reviewer_name=storable(by.name, 200),
+                action=action,
+                ruling=ruling,
+                codes=violations,
+                note=note,
+                seconds=seen if seconds is None else min(seen, max(0.0, seconds)),
+                made_at=now,
+                final_at=now + UNDO_FOR,
+            )
+    except IntegrityError:
+        raise _not_mine(case) from None
+
+
+def decide_many(
+    *, cases: Sequence[Case], action: ReviewAction, codes: Sequence[str] = (), note: str = "", by: Actor
+) -> tuple[list[Verdict], list[str]]:
+    """Give the same verdict on several cases; return the verdicts, and why some cases got none."""
+    verdicts, refused = [], []
+    for case in cases:
+        try:
+            with transaction.atomic():
+                taken = take(case=case, by=by)
+                verdicts.append(give_verdict(case=taken, action=action, codes=codes, note=note, by=by))
+        except (Conflict, NotAllowed, Invalid) as error:
+            refused.append(f"{case}: {error}")
+    return verdicts, refused
+
+
+@transaction.atomic
+def undo_verdict(*, verdict: Verdict, by: Actor) -> Case:
+    """Take back one's own verdict within ten seconds; the case is one's again."""
+    by.check(ModerationRight.REVIEW)
+    own = Verdict.objects.filter(pk=verdict.pk, reviewer=person_of(by), status=VerdictStatus.PENDING)
+    if not own.filter(final_at__gt=timezone.now()).update(status=VerdictStatus.UNDONE):
+        raise StaleState("The verdict is final, so it cannot be undone. A lead can open the case again.")
+    case = verdict.case
+    if not Case.objects.filter(pk=case.pk, status=CaseStatus.DECIDED).update(status=CaseStatus.WAITING):
+        raise StaleState
+    case.refresh_from_db()
+    return take(case=case, by=by)
+
+
+def actions_for(by: Actor) -> list[ReviewAction]:
+    """What this person may decide."""
+    actions = ReviewAction.objects.filter(is_retired=False)
+    return [action for action in actions if not action.is_on_account and _may_take(action, by)]
+
+
+def _check_action(action: ReviewAction, by: Actor) -> None:
+    if action.is_retired or action.is_on_account:
+        raise Invalid(f"“{action}” cannot be a verdict.")
+    if not _may_take(action, by):
+        raise NotAllowed(f"“{action}” is for {', '.join(action.roles)}; escalate the case.")
+
+
+def _may_take(action: ReviewAction, by: Actor) -> bool:
+    """Whether the person holds all rights of one of the roles that may take it."""
+    return not action.roles or any(rights_of_roles([role]) <= by.rights for role in action.roles)
+
+
+def _checked_codes(case: Case, codes: Sequence[str]) -> list[str]:
+    wanted = list(dict.fromkeys(codes)) or ([case.code] if case.code else [])
+    if not wanted:
+        raise Invalid("Say which violation it is.")
+    if len(wanted) > MOST_CODES:
+        raise Invalid(f"A verdict may name at most {MOST_CODES} violations.")
+    for code in wanted:
+        if not _CODE.fullmatch(code):
+            raise Invalid(f"{code[:80]!r} is no violation code.")
+    return wanted
+
+
+def _not_mine(case: Case) -> Exception:
+    """Why a case could not be decided: what another person decided, or that somebody else has it."""
+    first = Verdict.objects.filter(case=case.pk).exclude(status=VerdictStatus.UNDONE).first()
+    if first is not None:
+        return AlreadyDecided(first.reviewer_name, str(first.action), first.codes)
+    return StaleState(f"{case} is not yours any more; take the next one.".capitalize())
+
+
+def _take_from_detectors(case: Case) -> None:
+    """From now on a person decides about contents that waited for a detector."""
+    held = Decision.objects.filter(case_items__case=case, case_items__is_withdrawn=False)
+    ids = list(held.values_list("pk", flat=True))
+    if Decision.objects.filter(pk__in=ids, is_held=True).update(is_held=False, next_try_at=None) != len(ids):
+        raise StaleState("The detector is back and has decided this content by itself.")
