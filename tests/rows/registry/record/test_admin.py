@@ -304,6 +304,27 @@ def test_the_list_of_deliveries_says_when_the_next_attempt_is_only_if_there_is_o
     assert f'datetime="{due}"' not in delivered
 
 
+def test_a_delivery_that_waits_for_another_names_it(admin, one_of_each):
+    Delivery.objects.all().delete()
+    for number in "123":
+        subject = AuditSubject("split", number, number)
+        emit("split_changed", subject=subject, data={}, summary=number, order_key="case:7")
+    first, second, third = (
+        Delivery.objects.filter(subscription=one_of_each).order_by("pk").values_list("pk", flat=True)
+    )
+    Delivery.objects.filter(pk=first).update(status="delivered", ended_at=timezone.now())
+
+    listed = admin.get(reverse("admin:registry_delivery_changelist")).text
+    page = strip_tags(admin.get(reverse("admin:registry_delivery_change", args=[third])).text)
+    page_of_next = admin.get(reverse("admin:registry_delivery_change", args=[second])).text
+
+    assert f"after delivery {second}" in listed
+    assert f"after delivery {first}" not in listed
+    assert f"after delivery {second}" in page
+    assert "case:7" in page
+    assert "after delivery" not in page_of_next
+
+
 class TestLastDelivery:
     """What a subscription's page and the list say about its newest message."""
 
