@@ -200,7 +200,7 @@ def _tell(final: FinalDecision, verdict: Verdict | None) -> None:
         subject=final,
         data=final_answer(final),
         summary=f"{final.content_key}: {final.action}, decided by {final.decided_by.replace('_', ' ')}.",
-        order_key=f"content:{final.tenant_id or ''}:{final.content_key}"[:200],
+        order_key=f"content:{final.tenant_id or ''}:{final.content_key}",
         also_to=[callback] if callback is not None else [],
     )
 

@@ -11,7 +11,9 @@ def _decide(change: RecordedChange) -> str:
 
 
 def _set_legal_hold(change: RecordedChange) -> str:
-    return f"{'put' if change.after['legal_hold'] else 'took'} {change.label} {'on' if change.after['legal_hold'] else 'off'} legal hold"
+    if change.after["legal_hold"]:
+        return f"put {change.label} on legal hold"
+    return f"ended the legal hold of {change.label}"
 
 
 def _decide_proposal(change: RecordedChange) -> str:

@@ -90,7 +90,7 @@ def decide_proposal(
                 "reason": reason,
             },
             summary=f"{proposal.action} for author {proposal.author_id}: {reason}",
-            order_key=f"author:{proposal.tenant_id or ''}:{proposal.author_id}"[:200],
+            order_key=f"author:{proposal.tenant_id or ''}:{proposal.author_id}",
             also_to=_callbacks(proposal.action),
         )
     record_change(
