@@ -15,8 +15,9 @@ from django.utils import timezone
 from moderation.cases.models import Case, CaseItem, CaseSource, Guideline
 from moderation.cases.opening import open_case, withdraw_cases
 from moderation.cases.transitions import CaseStatus
+from moderation.deciding.answers import stored_explanation
 from moderation.deciding.models import Awaits, Decision
-from moderation.policies.rules import ReviewTerms, Ruling, read_review_terms
+from moderation.policies.rules import ReviewTerms, RuleEffect, Ruling, read_review_terms
 from moderation.review.models import Effect, FinalDecision, Verdict
 from moderation.review.restrictions import notice_of, statement_for
 from moderation.review.sampling import is_reviewed_twice
@@ -153,7 +154,7 @@ def _new_final(
         source: str = verdict.case.source
     else:
         is_blocked = decision.ruling == Ruling.BLOCK
-        ruling, codes, source = decision.ruling, decision.codes if is_blocked else [], ""
+        ruling, codes, source = decision.ruling, _blocking_codes(decision), ""
         effect, action = (Effect.REMOVE, BLOCKED) if is_blocked else (Effect.NONE, ALLOWED)
     final = FinalDecision(
         tenant_id=decision.tenant_id,
@@ -177,6 +178,12 @@ def _new_final(
     final.statement = statement_for(final, decision, guideline)
     final.notice = notice_of(final, decision, guideline, appeal_days=review_terms(decision).appeal_days)
     return final
+
+
+def _blocking_codes(decision: Decision) -> list[str]:
+    """Without what was only noted, or would only need a person."""
+    evidence = stored_explanation(decision).evidence
+    return list(dict.fromkeys(one.code for one in evidence if not one.is_shadow and one.effect is RuleEffect.BLOCK))
 
 
 def review_terms(decision: Decision) -> ReviewTerms:

@@ -124,7 +124,7 @@ def _content_types(decision: Decision) -> list[StatementContentType]:
 def _facts(final: FinalDecision, decision: Decision) -> str:
     """What was found and who decided, without what the author wrote: statements are public."""
     found = [
-        f"{one.detector or 'a list'} found {one.code} (score {one.score:.2f}, cut-off {one.cut_off:g})"
+        f"{f'detector {one.detector}' if one.detector else 'a list'} found {one.code} (score {one.score:.2f}, cut-off {one.cut_off:g})"
         for one in stored_explanation(decision).evidence
         if not one.is_shadow
     ]
