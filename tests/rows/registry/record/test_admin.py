@@ -12,8 +12,8 @@ from registry.record.audit import AuditSubject
 from registry.record.checkpoints import write_checkpoint
 from registry.record.events import emit
 from registry.record.models import AuditRecord, Delivery, Event, Subscription
-from tests.support.cases import cases
 from tests.support.factories import a_live_model, a_model, a_person
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/registry/auditrecord/"

@@ -3,9 +3,9 @@ import pytest
 from registry.record.audit import AuditSubject
 from registry.record.events import emit
 from registry.record.models import AuditRecord, Delivery, Event, Subscription
-from tests.support.cases import cases
 from tests.support.clients import client_for
 from tests.support.factories import a_model
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 WISH = {"name": "hook", "kinds": ["split_changed"], "url": "https://public.example/hook"}

@@ -5,9 +5,9 @@ from registry.record import events
 from registry.record.audit import AuditSubject
 from registry.record.events import EVENT_KINDS, emit
 from registry.record.models import Delivery, Event, Subscription
-from tests.support.cases import cases
 from tests.support.factories import a_model
 from tests.support.processes import ROOT
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 SPLIT = AuditSubject("split", "3", "fraud-score split 3", model_slug="fraud-score")

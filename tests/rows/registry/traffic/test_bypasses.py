@@ -23,8 +23,8 @@ from registry.traffic.models import SplitRequest
 from registry.traffic.readiness import ReadinessState
 from registry.traffic.services import approvals
 from tests.rows.registry.traffic.two_people import a_guarded_model, approve, ask, live_percents, shares_of
-from tests.support.cases import cases
 from tests.support.factories import a_live_model, a_person, a_split, a_tenant, an_actor
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 

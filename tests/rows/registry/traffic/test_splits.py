@@ -13,8 +13,8 @@ from registry.traffic.readiness import ReadinessState
 from registry.traffic.services import expire_split, freeze_model, reshuffle, set_split, settle_split
 from registry.traffic.transitions import Status
 from tests.rows.registry.traffic.two_people import shares_of
-from tests.support.cases import cases
 from tests.support.factories import a_live_model, a_model, a_split, a_version, an_actor, an_uploaded_version
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 
