@@ -73,6 +73,8 @@ def _finish(verdict_id: int) -> bool:
     closed = Case.objects.filter(pk=case.pk, status=CaseStatus.DECIDED)
     if not closed.update(status=CaseStatus.CLOSED, ended_at=timezone.now()):
         raise StaleState(f"{case} is not decided.")
+    if Guideline.objects.filter(code__in=verdict.codes, is_restricted=True).exists():
+        Case.objects.filter(pk=case.pk).update(is_restricted=True)
     finals = [] if case.source == CaseSource.SECOND_REVIEW else _add_finals(verdict)
     _follow_up(verdict)
     for follow in ON_FINAL:
