@@ -74,6 +74,8 @@ def _finish(verdict_id: int) -> bool:
     closed = Case.objects.filter(pk=case.pk, status=CaseStatus.DECIDED)
     if not closed.update(status=CaseStatus.CLOSED, ended_at=timezone.now()):
         raise StaleState(f"{case} is not decided.")
+    if Guideline.objects.filter(code__in=verdict.codes, is_restricted=True).exists():
+        Case.objects.filter(pk=case.pk).update(is_restricted=True)
     finals = [] if case.source == CaseSource.SECOND_REVIEW else _add_finals(verdict)
     _follow_up(verdict)
     for follow in ON_FINAL:
@@ -183,7 +185,9 @@ def _new_final(
 def _blocking_codes(decision: Decision) -> list[str]:
     """Without what was only noted, or would only need a person."""
     evidence = stored_explanation(decision).evidence
-    return list(dict.fromkeys(one.code for one in evidence if not one.is_shadow and one.effect is RuleEffect.BLOCK))
+    return list(
+        dict.fromkeys(one.code for one in evidence if not one.is_shadow and one.effect is RuleEffect.BLOCK)
+    )
 
 
 def review_terms(decision: Decision) -> ReviewTerms:

@@ -25,7 +25,7 @@ from registry.kit.text import MAX_REASON, checked_line, storable
 
 UNDO_FOR = timedelta(seconds=10)
 MOST_CODES = 10
-_CODE = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{MAX_CODE - 1}}}")
+VIOLATION_CODE = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{MAX_CODE - 1}}}")
 
 
 @transaction.atomic
@@ -127,7 +127,7 @@ def _checked_codes(case: Case, codes: Sequence[str]) -> list[str]:
     if len(wanted) > MOST_CODES:
         raise Invalid(f"A verdict may name at most {MOST_CODES} violations.")
     for code in wanted:
-        if not _CODE.fullmatch(code):
+        if not VIOLATION_CODE.fullmatch(code):
             raise Invalid(f"{code[:80]!r} is no violation code.")
     return wanted
 

@@ -12,7 +12,7 @@ from moderation.deciding.models import Awaits, Decision
 from moderation.policies.models import Policy
 from moderation.policies.rules import RuleEffect
 from moderation.review.finals import make_final
-from moderation.review.models import ReadinessState, ReviewAction
+from moderation.review.models import Verdict, ReviewAction
 from moderation.review.taking import take_next
 from moderation.review.verdicts import UNDO_FOR, give_verdict
 from moderation.rights import ModerationRole
@@ -53,14 +53,14 @@ def the_action(name: str) -> ReviewAction:
     return ReviewAction.objects.get(name=name)
 
 
-def decide(case: Case, action: str, by: Actor, **more: Any) -> ReadinessState:
+def decide(case: Case, action: str, by: Actor, **more: Any) -> Verdict:
     """Give a verdict on a case that this person gets next, or has."""
     taken = take_next(queue=None, by=by)
     assert taken == case
     return give_verdict(case=taken, action=the_action(action), by=by, **more)
 
 
-def finish(verdict: ReadinessState) -> ReadinessState:
+def finish(verdict: Verdict) -> Verdict:
     """Let the seconds pass in which a verdict can be undone."""
     make_final(now=timezone.now() + UNDO_FOR + timedelta(seconds=1))
     verdict.refresh_from_db()
