@@ -12,7 +12,7 @@ from moderation.deciding.models import Awaits, Decision
 from moderation.policies.models import Policy
 from moderation.policies.rules import RuleEffect
 from moderation.review.finals import make_final
-from moderation.review.models import Verdict, ReviewAction
+from moderation.review.models import ReviewAction, Verdict
 from moderation.review.taking import take_next
 from moderation.review.verdicts import UNDO_FOR, give_verdict
 from moderation.rights import ModerationRole
