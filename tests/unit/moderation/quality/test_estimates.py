@@ -118,9 +118,7 @@ def test_recall_is_unknown_as_long_as_nobody_looks_for_what_was_missed():
 def test_an_audit_that_finds_nothing_says_more_the_more_it_looked_at():
     def low(audits):
         probability = audits / 10_000
-        return estimate_recall(
-            unweighted(100, 120), WeightedVerdicts.of([(False, probability)] * audits)
-        ).low
+        return estimate_recall(unweighted(100, 120), WeightedVerdicts.of([(False, probability)] * audits)).low
 
     assert low(100) < 0.3
     assert low(100) < low(1_000) < low(10_000)
