@@ -41,14 +41,15 @@ class ModerationConfig(AppConfig):
 
 def _add_review() -> None:
     from moderation.appeals.services import answer_appeals
-    from moderation.reports.services import answer_reports
-    from moderation.review.finals import ON_FINAL
+    from moderation.reports.services import answer_reports, statement_source
+    from moderation.review.finals import ON_FINAL, STATEMENT_SOURCES
     from moderation.review.sentences import REVIEW_SENTENCES
     from registry.record.events import EVENT_KINDS
     from registry.record.sentences import SENTENCES
 
     ON_FINAL.add("appeals", answer_appeals)
     ON_FINAL.add("reports", answer_reports)
+    STATEMENT_SOURCES.add("reports", statement_source)
     EVENT_KINDS.add("decision.final", "What stands about a content from now on, in order for each content.")
     EVENT_KINDS.add("appeal.answered", "A person answered an author's appeal.")
     EVENT_KINDS.add("report.answered", "A person answered a report.")

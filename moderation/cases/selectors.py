@@ -22,6 +22,7 @@ from moderation.cases.transitions import CaseStatus
 
 # Detectors that failed come back by themselves, and escalated cases are for leads.
 CASES_FOR_ANYBODY = Q(is_escalated=False) & ~Q(source=CaseSource.FAILURE)
+ESCALATED_CASES = Q(is_escalated=True)
 _AHEAD_S = 60.0  # so that a case that was opened this second has an age
 
 

@@ -17,6 +17,8 @@ from moderation.reports.transitions import ReportStatus
 from moderation.review.finals import content_key, latest_final, review_terms
 from moderation.review.models import FinalDecision, Verdict
 from moderation.review.restrictions import answer_to_report
+from moderation.review.statements import SourceType
+from moderation.review.verdicts import VIOLATION_CODE
 from moderation.rights import ModerationRight
 from registry.errors import Invalid
 from registry.kit.actors import Actor
@@ -42,6 +44,8 @@ def make_report(
     by.check(ModerationRight.REPORT)
     if len(text) > MAX_REPORT:
         raise Invalid(f"A report has at most {MAX_REPORT:,} characters; this one has {len(text):,}.")
+    if code and not VIOLATION_CODE.fullmatch(code):
+        raise Invalid(f"{code[:80]!r} is no violation code.")
     now, terms = timezone.now(), review_terms(decision)
     due_at = now + timedelta(hours=terms.report_hours)
     case = _case_about(decision) or open_case(decision, CaseSource.REPORT, due_at=due_at, code=code)
@@ -62,9 +66,16 @@ def make_report(
 
 
 def _case_about(decision: Decision) -> Case | None:
-    """A case about the same content that waits already."""
+    """A case about the same content that waits already, and stays until a person has decided it.
+
+    Cases of failed detectors withdraw themselves, and audits have to stay apart, or their estimates would be wrong.
+    """
     about = CaseItem.objects.filter(decision=decision, is_withdrawn=False, case__about=None)
-    return waiting_cases().filter(pk__in=about.values("case")).exclude(source=CaseSource.APPEAL).first()
+    return (
+        waiting_cases()
+        .filter(pk__in=about.values("case"), source__in=[CaseSource.REPORT, CaseSource.REVIEW])
+        .first()
+    )
 
 
 def _make_more_urgent(case: Case, report: Report) -> None:
@@ -78,6 +89,7 @@ def _make_more_urgent(case: Case, report: Report) -> None:
     harm = Harm(max(case.harm, guideline.harm if guideline is not None else Harm.LOW))
     score = score if case.source == CaseSource.REPORT else max(case.score, score)
     waiting_cases().filter(pk=case.pk).update(
+        source=CaseSource.REPORT,  # so that nobody but a person ends it
         harm=harm,
         score=score,
         weight=harm.weight * score,
@@ -91,11 +103,14 @@ def answer_reports(verdict: Verdict, finals: Sequence[FinalDecision]) -> None:
     for report in Report.objects.filter(case=verdict.case, status=ReportStatus.OPEN).select_related(
         "decision", "tenant"
     ):
-        report.status = ReportStatus.ACTION if verdict.ruling == Ruling.BLOCK else ReportStatus.NO_ACTION
-        report.answered_at = timezone.now()
         final = latest_final(report.decision) if report.decision is not None else None
+        # A content that its author has changed in the meantime is not restricted by this verdict.
+        stands = report.decision is None or (final is not None and final.ruling == Ruling.BLOCK)
+        is_restricted = verdict.ruling == Ruling.BLOCK and stands
+        report.status = ReportStatus.ACTION if is_restricted else ReportStatus.NO_ACTION
+        report.answered_at = timezone.now()
         report.answer = answer_to_report(
-            final, report.language, is_restricted=verdict.ruling == Ruling.BLOCK, content=_name_of(report)
+            final, report.language, is_restricted=is_restricted, content=_name_of(report)
         )
         report.save(update_fields=["status", "answered_at", "answer"])
         emit(
@@ -128,6 +143,20 @@ def report_answer(report: Report) -> dict[str, object]:
         "answered_at": report.answered_at.isoformat() if report.answered_at else None,
         "answer": report.answer,
     }
+
+
+_STATEMENT_SOURCES = {
+    ReportSource.TRUSTED_FLAGGER: SourceType.TRUSTED_FLAGGER,
+    ReportSource.NOTICE: SourceType.ARTICLE_16,
+    ReportSource.USER: SourceType.OTHER_NOTIFICATION,
+}
+
+
+def statement_source(verdict: Verdict) -> SourceType | None:
+    """Who brought the content to a person; of several reports, the weightiest counts."""
+    cases = [verdict.case_id, *([verdict.case.about.case_id] if verdict.case.about is not None else [])]
+    found = set(Report.objects.filter(case__in=cases).order_by().values_list("source", flat=True))
+    return next((named for source, named in _STATEMENT_SOURCES.items() if source in found), None)
 
 
 def reporter_record(tenant_id: int | None, reporter_id: str) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Policies and decisions as rows, for tests of pages: nothing is asked, and nothing runs."""
 
+import hashlib
 from datetime import datetime
 from io import BytesIO
 from typing import Any
@@ -60,7 +61,7 @@ def a_decision(
         evidence_count=len(judgement.in_force),
         evidence=encode_evidence(judgement),
         findings=(findings or Findings(["text"])).to_bytes(),
-        digest=bytes(32),
+        digest=hashlib.sha256(b"\0".join([(text or "").encode(), title.encode(), *pictures])).digest(),
         received_at=moment,
         decided_at=moment,
         **more,
