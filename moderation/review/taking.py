@@ -1,5 +1,6 @@
 """Taking cases: the most urgent one that a reviewer may see, for a while, and passing it on."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
@@ -61,7 +62,18 @@ def take_next(*, queue: ReviewQueue | None, by: Actor) -> Case | None:
     cases = free_cases(by, now, left)
     assigned = by_urgency(cases.filter(assigned_to=reviewer.user_id), now)
     wanted = cases_of(queue) if queue is not None else CASES_FOR_ANYBODY
-    for case in (*assigned[:_TRIED], *by_urgency(cases.filter(wanted, assigned_to=None), now)[:_TRIED]):
+    shared = by_urgency(cases.filter(wanted, assigned_to=None), now)
+    for rows in (assigned, shared):
+        case = _first_claimed(rows.values_list("pk", flat=True)[:_TRIED], reviewer, left, now)
+        if case is not None:
+            return case
+    return None
+
+
+def _first_claimed(ids: Iterable[int], reviewer: Reviewer, left: BudgetLeft, now: datetime) -> Case | None:
+    """The first of these cases that is still needed, and that nobody else took in the meantime."""
+    for pk in ids:
+        case = Case.objects.get(pk=pk)
         if _withdraw_if_superseded(case):
             continue
         if _claim(case, reviewer, left, now):
@@ -171,13 +183,16 @@ def set_legal_hold(*, case: Case, is_held: bool, reason: str, by: Actor) -> None
 
 def free_cases(by: Actor, now: datetime, left: BudgetLeft) -> QuerySet[Case]:
     """The waiting cases that this person could take now."""
-    free = _visible(waiting_cases(), by).filter(
+    # Asked for first: they are few, while each waiting case would be joined with them.
+    not_theirs = waiting_cases().filter(not_for=by.user_id), waiting_cases().filter(skipped_by=by.user_id)
+    ids = [pk for cases in not_theirs for pk in cases.values_list("pk", flat=True)]
+    free = _visible(waiting_cases().exclude(pk__in=ids), by).filter(
         Q(claimed_until=None) | Q(claimed_until__lte=now),
         Q(on_hold_until=None) | Q(on_hold_until__lte=now),
     )
     if left.severe <= 0:
         free = free.filter(harm__lt=SEVERE)
-    return free.exclude(not_for=by.user_id).exclude(skipped_by=by.user_id)
+    return free
 
 
 def check_may_decide(case: Case, by: Actor) -> None:
@@ -227,6 +242,8 @@ def _withdraw_if_superseded(case: Case) -> bool:
     old = Decision.objects.filter(case_items__case=case, case_items__is_withdrawn=False).filter(
         newer_decisions()
     )
+    if not old.exists():
+        return False
     withdraw_cases(old)
     return not waiting_cases().filter(pk=case.pk).exists()
 

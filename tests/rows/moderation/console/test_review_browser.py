@@ -147,7 +147,9 @@ def test_escalate_asks_for_a_note_and_goes_on(visit, policy, rita):
 
     case.refresh_from_db()
     assert (case.is_escalated, case.note) == (True, "I know them; he said so")
-    assert page.evaluate("document.activeElement.dataset.case") == page.get_attribute("[data-case]", "data-case")
+    assert page.evaluate("document.activeElement.dataset.case") == page.get_attribute(
+        "[data-case]", "data-case"
+    )
 
 
 def test_hold_hand_over_skip_and_pause(visit, policy, rita):
