@@ -92,8 +92,9 @@ def _for_anybody(now: datetime) -> Q:
 def _claim_first(cases: QuerySet[Case], reviewer: Reviewer, left: BudgetLeft, now: datetime) -> Case | None:
     """Claim the most urgent one. Those that other people claim at this moment, or that are withdrawn, are no longer there."""
     for _ in range(_ROUNDS):
-        tried = list(by_urgency(cases, now)[:_TRIED])
-        for case in tried:
+        tried = list(by_urgency(cases, now).values_list("pk", flat=True)[:_TRIED])  # the rows are wide
+        for case_id in tried:
+            case = Case.objects.get(pk=case_id)
             if not _withdraw_if_superseded(case) and _claim(case, reviewer, left, now):
                 return case
         if len(tried) < _TRIED:
@@ -216,13 +217,16 @@ def set_legal_hold(*, case: Case, is_held: bool, reason: str, by: Actor) -> None
 
 def free_cases(by: Actor, now: datetime, left: BudgetLeft) -> QuerySet[Case]:
     """The waiting cases that this person could take now."""
-    free = _visible(waiting_cases(), by).filter(
+    # Asked for first: they are few, while each waiting case would be joined with them.
+    not_theirs = waiting_cases().filter(not_for=by.user_id), waiting_cases().filter(skipped_by=by.user_id)
+    ids = [pk for cases in not_theirs for pk in cases.values_list("pk", flat=True)]
+    free = _visible(waiting_cases().exclude(pk__in=ids), by).filter(
         Q(claimed_until=None) | Q(claimed_until__lte=now),
         Q(on_hold_until=None) | Q(on_hold_until__lte=now),
     )
     if left.severe <= 0:
         free = free.filter(harm__lt=SEVERE)
-    return free.exclude(not_for=by.user_id).exclude(skipped_by=by.user_id)
+    return free
 
 
 def check_may_decide(case: Case, by: Actor) -> None:
@@ -296,6 +300,8 @@ def _withdraw_if_superseded(case: Case) -> bool:
     old = Decision.objects.filter(case_items__case=case, case_items__is_withdrawn=False).filter(
         newer_decisions()
     )
+    if not old.exists():
+        return False
     withdraw_cases(old)
     return not waiting_cases().filter(pk=case.pk).exists()
 
