@@ -37,6 +37,7 @@ class ModerationConfig(AppConfig):
         _add_attention()
         _add_first_steps()
         _add_category_mappings()
+        _add_review_pages()
 
 
 def _add_review() -> None:
@@ -147,3 +148,36 @@ def _add_category_mappings() -> None:
     add_links(
         ListLink("moderation.categorymapping", "Category mappings", "swap_horiz", "Moderation"), order=290
     )
+
+
+def _add_review_pages() -> None:
+    from moderation.console import review_attention as attention
+    from moderation.console import review_search as finders
+    from registry.kit.admin.attention import ATTENTION
+    from registry.kit.admin.navigation import ListLink, add_links
+    from registry.kit.admin.search import SEARCH, SearchSource
+
+    add_links(
+        ListLink("moderation.case", "Cases", "inbox", "Moderation"),
+        ListLink("moderation.appeal", "Appeals", "balance", "Moderation"),
+        ListLink("moderation.report", "Reports", "flag", "Moderation"),
+        ListLink("moderation.accountproposal", "Account actions", "person_off", "Moderation"),
+        ListLink("moderation.reviewer", "Team", "groups", "Moderation"),
+        order=221,
+    )
+    add_links(
+        ListLink(
+            "moderation.guideline", "Guidelines", "menu_book", "Review setup", add_title="New guideline"
+        ),
+        ListLink("moderation.reviewqueue", "Queues", "low_priority", "Review setup", add_title="New queue"),
+        ListLink("moderation.reviewaction", "Actions", "bolt", "Review setup", add_title="New action"),
+        order=300,
+    )
+    SEARCH.add("cases", SearchSource("Cases", "inbox", finders.find_cases), order=45)
+    SEARCH.add("appeals", SearchSource("Appeals", "balance", finders.find_appeals), order=46)
+    SEARCH.add("reports", SearchSource("Reports", "flag", finders.find_reports), order=47)
+    ATTENTION.add("overdue cases", attention.overdue_cases, order=47)
+    ATTENTION.add("overdue appeals", attention.overdue_appeals, order=48)
+    ATTENTION.add("overdue reports", attention.overdue_reports, order=49)
+    ATTENTION.add("escalated cases", attention.escalated_cases, order=76)
+    ATTENTION.add("account actions", attention.open_proposals, order=77)

@@ -47,6 +47,12 @@ def decisions_matching(within: QuerySet[Decision], text: str) -> QuerySet[Decisi
     return within.filter(pk__in=found[0].union(*found[1:]))
 
 
+def decisions_of_author(within: QuerySet[Decision], author_id: str) -> QuerySet[Decision]:
+    """By an exact author id, of any tenant; by the same kind of index."""
+    of_tenants = Q(tenant__in=Tenant.objects.order_by().values("pk")) | Q(tenant=None)
+    return within.filter(of_tenants, author_id=author_id).exclude(author_id="")
+
+
 def newer_decisions() -> Q:
     """Whether a newer content of the same id was decided, or the same content again."""
     newer = Decision.objects.filter(

@@ -1,5 +1,6 @@
 """The views of moderation and of decisions, as OpenAPI describes them."""
 
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 from django.db.models import QuerySet
@@ -13,6 +14,7 @@ from rest_framework.response import Response
 from inference.doors.entry import ShortDispatch
 from inference.doors.rest.api import DEADLINE
 from inference.doors.rest.serializers import Base
+from moderation.cases.selectors import hidden_decisions
 from moderation.deciding.answers import answer_for, stored_explanation
 from moderation.deciding.findings import Findings
 from moderation.deciding.models import Decision
@@ -148,11 +150,13 @@ class StoredDecision(DecisionAnswer):
     superseded = serializers.BooleanField(help_text="A newer decision about this content_id counts.")
 
     def to_representation(self, decision: Any) -> dict[str, Any]:
+        explanation = stored_explanation(decision)
         answer = answer_for(
             decision,
             policy=decision.policy.name,
             revision=decision.revision.number,
-            explanation=stored_explanation(decision),
+            # A restricted content is not quoted to people who may not see it.
+            explanation=replace(explanation, texts={}) if decision.is_hidden else explanation,
             findings=Findings.from_bytes(decision.findings),
             is_stored=True,
         )
@@ -238,7 +242,7 @@ class DecisionsView(RegistryViewSet[Decision]):
     def get_queryset(self) -> QuerySet[Decision]:
         actor = self.actor
         rows = decisions() if actor.tenant_id is None else decisions_of_tenant(actor.tenant_id)
-        return rows.annotate(is_superseded=newer_decisions())
+        return rows.annotate(is_superseded=newer_decisions(), is_hidden=hidden_decisions(actor))
 
     @extend_schema(operation_id="list_decisions", summary="List decisions", tags=_TAG)
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
