@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from moderation.cases.likeness import Likeness, first_alike, likeness_of
@@ -51,6 +51,11 @@ def open_cases(*, within_s: float = 20.0) -> int:
     finally:
         leases.release(_LEASE, holder=holder)
     return opened
+
+
+def open_now(decision: Decision) -> None:
+    """Open the case of a decision that awaits one, instead of waiting for the next round. Call it in a transaction."""
+    _open(list(_awaiting_rows().filter(pk=decision.pk)))
 
 
 def open_case(
@@ -109,12 +114,20 @@ def withdraw_settled_failures() -> int:
 
 
 def _awaiting() -> list[Decision]:
+    return list(_awaiting_rows()[:_AT_ONCE])
+
+
+def _awaiting_rows() -> QuerySet[Decision]:
     rows = Decision.objects.filter(awaits=Awaits.CASE).annotate(is_superseded=newer_decisions())
-    return list(rows.select_related("content").order_by("pk")[:_AT_ONCE])
+    return rows.select_related("content").order_by("pk")
 
 
 @transaction.atomic
 def _open(batch: Sequence[Any]) -> None:
+    awaiting = Decision.objects.filter(pk__in=[decision.pk for decision in batch], awaits=Awaits.CASE)
+    # Somebody else may have opened the case of one of them since, because it was reported.
+    left = set(awaiting.select_for_update().order_by("pk").values_list("pk", flat=True))
+    batch = [decision for decision in batch if decision.pk in left]
     _withdraw_older(batch)
     wanted = [
         (decision, _source(decision), _likeness(decision)) for decision in batch if not decision.is_superseded
