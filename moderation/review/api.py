@@ -137,10 +137,8 @@ class AuthorsView(RegistryViewSet[FinalDecision]):
 
 @extend_schema(tags=["moderation"])
 class QueuesView(RegistryViewSet[Case]):
-    rights: ClassVar[dict[str, Any]] = {"list": _READ}
+    rights: ClassVar[dict[str, Any]] = {"show": _READ}
     queryset = Case.objects.none()
-    pagination_class = None  # type: ignore[assignment]  # as DRF writes that there are no pages
-    filter_backends = []
 
     @extend_schema(
         operation_id="list_review_queues",
@@ -149,7 +147,7 @@ class QueuesView(RegistryViewSet[Case]):
         " the oldest has waited. Keys see the cases of their tenant.",
         responses={200: QueuesSerializer},
     )
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def show(self, request: Request) -> Response:
         tenant_id, now = self.actor.tenant_id, timezone.now()
         queues = queue_lengths(tenant_id, now)
         lengths = {**asdict(all_waiting(tenant_id, now)), "queues": queues}

@@ -6,5 +6,5 @@ urlpatterns = [
     path("decisions/<str:request_id>/statement", StatementsView.as_view({"get": "retrieve"})),
     path("statements", StatementsView.as_view({"get": "list"})),
     path("authors/<path:author_id>", AuthorsView.as_view({"get": "retrieve"})),
-    path("review/queues", QueuesView.as_view({"get": "list"})),
+    path("review/queues", QueuesView.as_view({"get": "show"})),
 ]
