@@ -60,16 +60,12 @@ def _add_review() -> None:
 
 
 def _add_review_page() -> None:
-    from moderation.console import case_attention
     from moderation.console.queue_list import waiting_badge
     from moderation.rights import ModerationRight
-    from registry.kit.admin.attention import ATTENTION
     from registry.kit.admin.navigation import NAVIGATION, OwnPageLink
 
     link = OwnPageLink("review", "Review", "rate_review", ModerationRight.REVIEW, "Moderation", waiting_badge)
     NAVIGATION.add("review", link, order=195)
-    ATTENTION.add("overdue cases", case_attention.overdue_cases, order=47)
-    ATTENTION.add("escalated cases", case_attention.escalated_cases, order=48)
 
 
 def _add_links() -> None:

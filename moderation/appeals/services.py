@@ -14,7 +14,7 @@ from moderation.cases.opening import open_case
 from moderation.deciding.models import Decision
 from moderation.errors import NothingToAppeal
 from moderation.policies.rules import Ruling
-from moderation.review.finals import are_restricted, latest_final, newer_content, review_terms, stand_now
+from moderation.review.finals import are_restricted, newer_content, review_terms, stand_now, standing_final
 from moderation.review.models import FinalDecision, Verdict
 from moderation.review.restrictions import answer_to_appeal
 from moderation.review.strikes import remove_strikes
@@ -42,7 +42,7 @@ def make_appeal(*, decision: Decision, text: str = "", language: str = "", by: A
 
 
 def _make(decision: Decision, text: str, language: str) -> Appeal:
-    contested, terms, now = latest_final(decision), review_terms(decision), timezone.now()
+    contested, terms, now = standing_final(decision), review_terms(decision), timezone.now()
     if contested is None or contested.ruling != Ruling.BLOCK or contested.decision is None:
         raise NothingToAppeal
     if contested.source == CaseSource.APPEAL:
@@ -124,7 +124,7 @@ def appeal_answer(appeal: Appeal) -> dict[str, object]:
         "id": appeal.pk,
         "status": appeal.status,
         "content_id": contested.decision.content_id if contested.decision is not None else "",
-        "request_id": contested.decision.request_id if contested.decision is not None else None,
+        "request_id": contested.decision.callers_request_id if contested.decision is not None else None,
         "author_id": appeal.author_id,
         "contested_sequence": contested.sequence,
         "made_at": appeal.made_at.isoformat(),

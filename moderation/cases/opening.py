@@ -56,6 +56,11 @@ def open_cases(*, within_s: float = 20.0) -> int:
     return opened
 
 
+def open_now(decision: Decision) -> None:
+    """Open the case of a decision that awaits one, instead of waiting for the next round. Call it in a transaction."""
+    _open([decision.pk])
+
+
 def open_case(
     decision: Decision,
     source: CaseSource,

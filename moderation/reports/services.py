@@ -8,9 +8,10 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from moderation.cases.models import Case, CaseItem, CaseSource, Guideline, Harm
-from moderation.cases.opening import open_case
+from moderation.cases.opening import open_case, open_now
 from moderation.cases.selectors import waiting_cases
-from moderation.deciding.models import Decision
+from moderation.deciding.contents import MAX_ID
+from moderation.deciding.models import Awaits, Decision
 from moderation.policies.rules import Ruling
 from moderation.reports.models import MAX_REPORT, Report, ReportSource
 from moderation.reports.transitions import ReportStatus
@@ -40,12 +41,21 @@ def make_report(
     language: str = "",
     by: Actor,
 ) -> Report:
-    """Report a content that was moderated before. Its case waits with those of other reports of the same content."""
+    """Report a content that was moderated before. Its case waits with those of other reports of the same content.
+
+    As long as a report of the same person about it is open, that one is returned.
+    """
     by.check(ModerationRight.REPORT)
     if len(text) > MAX_REPORT:
         raise Invalid(f"A report has at most {MAX_REPORT:,} characters; this one has {len(text):,}.")
     if code and not VIOLATION_CODE.fullmatch(code):
         raise Invalid(f"{code[:80]!r} is no violation code.")
+    # Reports of one content that arrive at the same time share a case, so they take turns.
+    awaits = Decision.objects.select_for_update().values_list("awaits", flat=True).get(pk=decision.pk)
+    if (known := open_report(decision, reporter_id)) is not None:
+        return known
+    if awaits == Awaits.CASE:
+        open_now(decision)
     now, terms = timezone.now(), review_terms(decision)
     due_at = now + timedelta(hours=terms.report_hours)
     case = _case_about(decision) or open_case(decision, CaseSource.REPORT, due_at=due_at, code=code)
@@ -54,7 +64,7 @@ def make_report(
         decision=decision,
         case=case,
         source=source,
-        reporter_id=storable(reporter_id, 200),
+        reporter_id=storable(reporter_id, MAX_ID),
         code=code,
         text=storable(text, MAX_REPORT),
         language=storable(language or decision.language, 8),
@@ -63,6 +73,17 @@ def make_report(
     )
     _make_more_urgent(case, report)
     return report
+
+
+def open_report(decision: Decision, reporter_id: str) -> Report | None:
+    """This person's report of the same content that waits; None of people whom nobody named."""
+    if not reporter_id:
+        return None
+    about = Q(decision=decision)
+    if decision.content_id:
+        about |= Q(decision__content_id=decision.content_id)
+    mine = Report.objects.filter(about, tenant=decision.tenant_id, reporter_id=storable(reporter_id, MAX_ID))
+    return mine.filter(status=ReportStatus.OPEN).order_by("pk").first()
 
 
 def _case_about(decision: Decision) -> Case | None:
@@ -134,7 +155,7 @@ def report_answer(report: Report) -> dict[str, object]:
         "id": report.pk,
         "status": report.status,
         "content_id": decision.content_id if decision is not None else "",
-        "request_id": decision.request_id if decision is not None else None,
+        "request_id": decision.callers_request_id if decision is not None else None,
         "source": report.source,
         "reporter_id": report.reporter_id,
         "violation": report.code,

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from moderation.cases.models import LOOKS_AGAIN, Case, CaseItem, CaseSource, Guideline
@@ -174,7 +174,29 @@ def finals_of(decision: Decision) -> QuerySet[FinalDecision]:
 
 
 def content_key(decision: Decision) -> str:
-    return decision.content_id or decision.request_id
+    return decision.content_id or decision.callers_request_id
+
+
+def finals_standing(decisions: Sequence[Decision]) -> dict[UUID, FinalDecision]:
+    """By decision: what stands about its content, unless the content was sent and decided again since."""
+    keys = {content_key(decision) for decision in decisions}
+    rows = FinalDecision.objects.filter(content_key__in=keys)
+    newest = rows.filter(~Exists(FinalDecision.objects.filter(replaces=OuterRef("pk"))))
+    by_content = {
+        (final.tenant_id, final.content_key): final
+        for final in newest.select_related("replaces", "decision", "tenant").order_by("sequence")
+    }
+    standing = {}
+    for decision in decisions:
+        final = by_content.get((decision.tenant_id, content_key(decision)))
+        if final is not None and final.made_at >= decision.received_at:
+            standing[decision.pk] = final
+    return standing
+
+
+def standing_final(decision: Decision) -> FinalDecision | None:
+    """What stands about a content, unless it was sent and decided again since."""
+    return finals_standing([decision]).get(decision.pk)
 
 
 def _new_final(
@@ -264,7 +286,7 @@ def final_answer(final: FinalDecision) -> dict[str, Any]:
     decision = final.decision
     return {
         "content_id": decision.content_id if decision is not None else "",
-        "request_id": decision.request_id if decision is not None else None,
+        "request_id": decision.callers_request_id if decision is not None else None,
         "tenant": final.tenant.slug if final.tenant is not None else None,
         "sequence": final.sequence,
         "decision": final.ruling,
@@ -326,7 +348,7 @@ def _stand(ids: Sequence[UUID]) -> int:
     for decision in decisions:
         key = (decision.tenant_id, content_key(decision))
         if key not in known:
-            known[key] = latest_final(decision) if decision.content_id else None
+            known[key] = latest_final(decision) if decision.content_id or decision.redecides_id else None
         if _comes_too_late(decision, known[key]):
             continue
         before = known[key]
