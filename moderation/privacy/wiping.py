@@ -1,18 +1,20 @@
-"""What a database keeps of rows that are gone."""
+"""What a database file keeps of rows that are gone."""
 
-from django.db import connection
-
-_FREE = "The rows are gone, but their bytes may stay in the file until nothing reads it; this is tried again."
+from django.db import OperationalError, connection
 
 
 def wipe_free_pages() -> bool:
-    """Have SQLite write its file anew, without what was deleted; False while others are busy with it.
+    """Have SQLite empty its write-ahead log, which has rows as they were; False while somebody reads it.
 
-    PostgreSQL does so by itself, in its own time: see docs/moderation-privacy.md.
+    In the file itself, `secure_delete` overwrites what is deleted. PostgreSQL cleans up in its own time: see
+    docs/moderation-privacy.md.
     """
     if connection.vendor != "sqlite":
         return True
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        is_busy, *_ = cursor.fetchone()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            is_busy, *_ = cursor.fetchone()
+    except OperationalError:
+        return False
     return not is_busy
