@@ -10,6 +10,7 @@ from moderation.deciding.models import Decision
 from moderation.privacy.models import Erasure, ErasureKind
 from moderation.reports.models import Report
 from moderation.review.models import AccountProposal, FinalDecision, Strike
+from registry.record.models import AuditRecord
 
 
 def decisions_of(erasure: Erasure) -> QuerySet[Decision]:
@@ -84,3 +85,12 @@ def rows_left(
 def _finals_on_hold() -> QuerySet[FinalDecision]:
     held = CaseItem.objects.filter(case__is_on_legal_hold=True)
     return FinalDecision.objects.filter(decision__in=held.values("decision")).order_by()
+
+
+def was_erased(erasure: Erasure, digest: bytes) -> bool:
+    """Whether the audit chain says that the erasure removed the content with this digest."""
+    salted = erasure.salted(digest)
+    records = AuditRecord.objects.filter(
+        object_id=str(erasure.pk), object_kind="erasure", after_json__contains=f'"{salted}"'
+    )
+    return records.exists()

@@ -22,7 +22,10 @@ def _values():
             cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
             for row in cursor.fetchall():
                 for value in row:
-                    yield table, bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
+                    yield (
+                        table,
+                        bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode(),
+                    )
 
 
 def _files():
