@@ -73,6 +73,7 @@ bench-tasks: $(BIN)/.installed-dev
 	-$(BIN)/python -m bench.matching_bench
 	-$(BIN)/python -m bench.moderation_bench
 	-$(BIN)/python -m bench.moderation_jobs
+	-$(BIN)/python -m bench.quality_bench
 
 bench-jobs: $(BIN)/.installed-dev
 	$(BIN)/python -m bench.jobs

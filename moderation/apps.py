@@ -32,6 +32,7 @@ class ModerationConfig(AppConfig):
         EVENT_KINDS.add("policy_published", "A revision of a policy was published and decides from now on.")
         _add_review()
         _add_privacy()
+        _add_review_page()
         _add_links()
         _add_policy_tabs()
         _add_search()
@@ -66,6 +67,19 @@ def _add_privacy() -> None:
     for action, sentence in PRIVACY_SENTENCES.items():
         SENTENCES.add(action, sentence)
     add_links(ListLink("moderation.erasure", "Erasures", "delete_forever", "Moderation"), order=280)
+
+
+def _add_review_page() -> None:
+    from moderation.console import case_attention
+    from moderation.console.queue_list import waiting_badge
+    from moderation.rights import ModerationRight
+    from registry.kit.admin.attention import ATTENTION
+    from registry.kit.admin.navigation import NAVIGATION, OwnPageLink
+
+    link = OwnPageLink("review", "Review", "rate_review", ModerationRight.REVIEW, "Moderation", waiting_badge)
+    NAVIGATION.add("review", link, order=195)
+    ATTENTION.add("overdue cases", case_attention.overdue_cases, order=47)
+    ATTENTION.add("escalated cases", case_attention.escalated_cases, order=48)
 
 
 def _add_links() -> None:

@@ -147,6 +147,11 @@ class Case(models.Model):
         indexes = [
             models.Index(fields=["opened_at"], name="case_waiting", condition=Q(status=CaseStatus.WAITING)),
             models.Index(fields=["likeness"], name="case_alike", condition=Q(status=CaseStatus.WAITING)),
+            models.Index(
+                fields=["likeness", "-opened_at"],
+                name="case_alike_closed",
+                condition=Q(status=CaseStatus.CLOSED),
+            ),
             models.Index(fields=["status", "-opened_at"], name="case_list"),
         ]
         constraints = [

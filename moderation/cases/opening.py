@@ -223,8 +223,7 @@ def _new_case(
 ) -> Case:
     now = timezone.now()
     codes = [code] if code else list(decision.codes)
-    known = [guidelines[one] for one in codes if one in guidelines]
-    gravest = max(known, key=lambda one: one.harm, default=None)
+    gravest = gravest_of(codes, guidelines)
     harm = Harm(gravest.harm) if gravest is not None else UNKNOWN_HARM
     score = _score(decision)
     return Case(
@@ -237,13 +236,19 @@ def _new_case(
         weight=harm.weight * score,
         language=decision.language,
         context=decision.context,
-        is_restricted=any(one.is_restricted for one in known),
+        is_restricted=any(guidelines[one].is_restricted for one in codes if one in guidelines),
         likeness=likeness.key,
         pictures=list(likeness.pictures),
         opened_at=now,
         opened_s=now.timestamp(),
         due_at=now + timedelta(hours=gravest.hours if gravest is not None else UNKNOWN_HOURS),
     )
+
+
+def gravest_of(codes: Iterable[str], guidelines: Mapping[str, Guideline]) -> Guideline | None:
+    """The guideline on the violation that does the most harm; None if nobody described any of them."""
+    known = (guidelines[code] for code in codes if code in guidelines)
+    return max(known, key=lambda one: one.harm, default=None)
 
 
 def _score(decision: Decision) -> float:

@@ -4,9 +4,20 @@ from collections.abc import Collection
 from datetime import datetime
 
 from django.db.models import Case as Choose
-from django.db.models import ExpressionWrapper, F, FloatField, IntegerField, Q, QuerySet, Value, When
+from django.db.models import (
+    Exists,
+    ExpressionWrapper,
+    F,
+    FloatField,
+    IntegerField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
 
-from moderation.cases.models import Case, CaseSource, ReviewQueue
+from moderation.cases.models import Case, CaseItem, CaseSource, Guideline, ReviewQueue
 from moderation.cases.transitions import CaseStatus
 
 # Detectors that failed come back by themselves, and escalated cases are for leads.
@@ -46,3 +57,19 @@ def by_urgency(cases: QuerySet[Case], now: datetime) -> QuerySet[Case]:
 def visible_cases(cases: QuerySet[Case], *, sees_restricted: bool) -> QuerySet[Case]:
     """Restricted cases are only there for people with the right to see them, in whatever list or queue they are."""
     return cases if sees_restricted else cases.filter(is_restricted=False)
+
+
+def restricted_decisions() -> Q:
+    """Decisions whose contents only people with the right to see restricted contents may see.
+
+    Those are in a restricted case, or have a violation that its guideline restricts.
+    """
+    wanted = Q(Exists(CaseItem.objects.filter(decision=OuterRef("pk"), case__is_restricted=True)))
+    for code in Guideline.objects.filter(is_restricted=True).values_list("code", flat=True):
+        wanted |= names_code("codes", code)
+    return wanted
+
+
+def names_code(column: str, code: str) -> Q:
+    """Whether a list of violations in a column names this one. No database that we support indexes such lists alike."""
+    return Q(**{f"{column}__icontains": f'"{code}"'})

@@ -108,8 +108,8 @@ class VersionLinks:
 def decision_context(request: HttpRequest, decision: Decision) -> dict[str, Any]:
     explanation, findings = stored_explanation(decision), Findings.from_bytes(decision.findings)
     links = VersionLinks.of(findings, explanation.evidence)
-    told = _linked([one for one in explanation.evidence if not one.is_shadow], links, explanation)
-    shadow = _linked([one for one in explanation.evidence if one.is_shadow], links, explanation)
+    told = linked_evidence([one for one in explanation.evidence if not one.is_shadow], links, explanation)
+    shadow = linked_evidence([one for one in explanation.evidence if one.is_shadow], links, explanation)
     content = StoredContent.objects.filter(decision=decision).first()
     pictures = list(decision.pictures.all().defer("file")) if content is not None else []
     kept = set(
@@ -120,21 +120,21 @@ def decision_context(request: HttpRequest, decision: Decision) -> dict[str, Any]
     return {
         "drafted": drafted,
         "drafted_evidence": (
-            _linked(drafted.judgement.in_force, links, explanation)
+            linked_evidence(drafted.judgement.in_force, links, explanation)
             if drafted is not None and drafted.judgement
             else []
         ),
         "decision": decision,
         "tone": TONES[Ruling(decision.ruling)],
         "is_stored": content is not None,
-        "texts": _texts(content, told),
+        "texts": marked_texts(content, told),
         "pictures": _pictures(decision, pictures, kept, told),
         "evidence": told,
         "shadow": shadow,
         "is_cut": explanation.is_cut,
-        "problems": [_problem(one, links) for one in explanation.problems],
+        "problems": [shown_problem(one, links) for one in explanation.problems],
         "detectors": _detectors(findings, links),
-        "facts": _facts(decision),
+        "facts": decision_facts(decision),
         "earlier": earlier,
         "later": later,
         "superseded_by": later[-1] if later else None,
@@ -158,7 +158,9 @@ def picture_type(file: bytes) -> str | None:
     return next((kind for beginning, kind in _SIGNATURES if file.startswith(beginning)), None)
 
 
-def _linked(evidence: Sequence[Any], links: VersionLinks, explanation: Explanation) -> list[NumberedEvidence]:
+def linked_evidence(
+    evidence: Sequence[Any], links: VersionLinks, explanation: Explanation
+) -> list[NumberedEvidence]:
     return [
         replace(
             one,
@@ -169,7 +171,7 @@ def _linked(evidence: Sequence[Any], links: VersionLinks, explanation: Explanati
     ]
 
 
-def _texts(content: StoredContent | None, evidence: Sequence[NumberedEvidence]) -> list[MarkedText]:
+def marked_texts(content: StoredContent | None, evidence: Sequence[NumberedEvidence]) -> list[MarkedText]:
     if content is None:
         return []
     parts = (("title", "Title", content.title), ("text", "Text", content.text))
@@ -195,7 +197,7 @@ def _pictures(
     return shown
 
 
-def _problem(problem: Any, links: VersionLinks) -> ShownProblem:
+def shown_problem(problem: Any, links: VersionLinks) -> ShownProblem:
     advice = _ADVICE.get(problem.code, "")
     ending = _PASSES if problem.passes else _STAYS
     url = links.models.get(split_detector(problem.source)[0], "")
@@ -210,7 +212,7 @@ def _detectors(findings: Findings, links: VersionLinks) -> list[ShownDetector]:
     ]
 
 
-def _facts(decision: Decision) -> list[tuple[str, str]]:
+def decision_facts(decision: Decision) -> list[tuple[str, str]]:
     facts = {
         "Content id": decision.content_id,
         "Author id": decision.author_id,

@@ -240,7 +240,7 @@ def _awaits(ruling: Ruling, audit_weight: float | None, *, is_again: bool) -> st
 
 def _rows(one: Decided) -> DecisionRows:
     content, decision = one.content, one.decision
-    keeps_files = decision.awaits != Awaits.NOTHING
+    keeps_files = one.judgement.ruling is not Ruling.ALLOW or decision.audit_weight is not None
     pictures = [
         StoredPicture(
             decision=decision,

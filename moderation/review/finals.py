@@ -15,8 +15,9 @@ from django.utils import timezone
 from moderation.cases.models import Case, CaseItem, CaseSource, Guideline
 from moderation.cases.opening import open_case, withdraw_cases
 from moderation.cases.transitions import CaseStatus
+from moderation.deciding.answers import stored_explanation
 from moderation.deciding.models import Awaits, Decision
-from moderation.policies.rules import ReviewTerms, Ruling, read_review_terms
+from moderation.policies.rules import ReviewTerms, RuleEffect, Ruling, read_review_terms
 from moderation.review.models import Effect, FinalDecision, Verdict
 from moderation.review.restrictions import notice_of, statement_for
 from moderation.review.sampling import is_reviewed_twice
@@ -73,6 +74,8 @@ def _finish(verdict_id: int) -> bool:
     closed = Case.objects.filter(pk=case.pk, status=CaseStatus.DECIDED)
     if not closed.update(status=CaseStatus.CLOSED, ended_at=timezone.now()):
         raise StaleState(f"{case} is not decided.")
+    if Guideline.objects.filter(code__in=verdict.codes, is_restricted=True).exists():
+        Case.objects.filter(pk=case.pk).update(is_restricted=True)
     finals = [] if case.source == CaseSource.SECOND_REVIEW else _add_finals(verdict)
     _follow_up(verdict)
     for follow in ON_FINAL:
@@ -153,7 +156,7 @@ def _new_final(
         source: str = verdict.case.source
     else:
         is_blocked = decision.ruling == Ruling.BLOCK
-        ruling, codes, source = decision.ruling, decision.codes if is_blocked else [], ""
+        ruling, codes, source = decision.ruling, _blocking_codes(decision), ""
         effect, action = (Effect.REMOVE, BLOCKED) if is_blocked else (Effect.NONE, ALLOWED)
     final = FinalDecision(
         tenant_id=decision.tenant_id,
@@ -179,6 +182,14 @@ def _new_final(
     return final
 
 
+def _blocking_codes(decision: Decision) -> list[str]:
+    """Without what was only noted, or would only need a person."""
+    evidence = stored_explanation(decision).evidence
+    return list(
+        dict.fromkeys(one.code for one in evidence if not one.is_shadow and one.effect is RuleEffect.BLOCK)
+    )
+
+
 def review_terms(decision: Decision) -> ReviewTerms:
     """Those of the revision that decided."""
     return read_review_terms(decision.revision.content)
@@ -200,7 +211,7 @@ def _tell(final: FinalDecision, verdict: Verdict | None) -> None:
         subject=final,
         data=final_answer(final),
         summary=f"{final.content_key}: {final.action}, decided by {final.decided_by.replace('_', ' ')}.",
-        order_key=f"content:{final.tenant_id or ''}:{final.content_key}"[:200],
+        order_key=f"content:{final.tenant_id or ''}:{final.content_key}",
         also_to=[callback] if callback is not None else [],
     )
 

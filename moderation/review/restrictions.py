@@ -6,6 +6,7 @@ from typing import Any
 from moderation.cases.models import CaseSource, Guideline
 from moderation.deciding.answers import stored_explanation
 from moderation.deciding.findings import Findings
+from moderation.deciding.judgements import Evidence
 from moderation.deciding.models import Decision
 from moderation.review.models import Effect, FinalDecision
 from moderation.review.notices import Notice, NoticeKind, NoticeValues, notice_text
@@ -124,7 +125,7 @@ def _content_types(decision: Decision) -> list[StatementContentType]:
 def _facts(final: FinalDecision, decision: Decision) -> str:
     """What was found and who decided, without what the author wrote: statements are public."""
     found = [
-        f"{one.detector or 'a list'} found {one.code} (score {one.score:.2f}, cut-off {one.cut_off:g})"
+        f"{_finder(one)} found {one.code} (score {one.score:.2f}, cut-off {one.cut_off:g})"
         for one in stored_explanation(decision).evidence
         if not one.is_shadow
     ]
@@ -139,3 +140,7 @@ def _facts(final: FinalDecision, decision: Decision) -> str:
     }
     facts = f"{'; '.join(found[:_FOUND_AT_MOST])}. " if found else ""
     return f"{brought.get(final.source, '')}{facts[:1].upper()}{facts[1:]}{decided}"
+
+
+def _finder(one: Evidence) -> str:
+    return f"detector {one.detector}" if one.detector else "a list"

@@ -38,6 +38,25 @@ def remove_strikes(final: FinalDecision) -> None:
     Strike.objects.filter(final=final, removed_at=None).update(removed_at=timezone.now())
 
 
+@transaction.atomic
+def remove_strike(*, strike: Strike, reason: str, by: Actor) -> Strike:
+    """Take a strike back although what it is for still stands."""
+    by.check(ModerationRight.LEAD)
+    reason = checked_line(reason, what="reason", longest=MAX_REASON)
+    if not Strike.objects.filter(pk=strike.pk, removed_at=None).update(removed_at=timezone.now()):
+        raise StaleState("This strike was removed already.")
+    strike.refresh_from_db()
+    record_change(
+        action="remove_strike",
+        subject=strike,
+        before={"weight": strike.weight},
+        after={"weight": 0},
+        reason=reason,
+        by=by,
+    )
+    return strike
+
+
 def _propose(final: FinalDecision) -> None:
     """Propose the account action that the author's strikes add up to, once."""
     weight = weight_of_strikes(final.tenant_id, final.author_id)
@@ -90,7 +109,7 @@ def decide_proposal(
                 "reason": reason,
             },
             summary=f"{proposal.action} for author {proposal.author_id}: {reason}",
-            order_key=f"author:{proposal.tenant_id or ''}:{proposal.author_id}"[:200],
+            order_key=f"author:{proposal.tenant_id or ''}:{proposal.author_id}",
             also_to=_callbacks(proposal.action),
         )
     # Not by the proposal's own name, which says who the author is: what is in the chain can never be erased.

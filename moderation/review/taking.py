@@ -29,6 +29,7 @@ from moderation.review.budgets import (
 )
 from moderation.review.models import Reviewer
 from moderation.rights import ModerationRight
+from registry.access.policies import actor_from_user
 from registry.errors import Conflict, Invalid, NotAllowed, StaleState
 from registry.kit.actors import Actor
 from registry.kit.text import MAX_REASON, checked_line
@@ -61,6 +62,8 @@ def take_next(*, queue: ReviewQueue | None, by: Actor) -> Case | None:
     cases = free_cases(by, now, left)
     assigned = by_urgency(cases.filter(assigned_to=reviewer.user_id), now)
     wanted = cases_of(queue) if queue is not None else CASES_FOR_ANYBODY
+    if reviewer.languages:
+        wanted &= Q(language__in=[*reviewer.languages, ""])
     for case in (*assigned[:_TRIED], *by_urgency(cases.filter(wanted, assigned_to=None), now)[:_TRIED]):
         if _withdraw_if_superseded(case):
             continue
@@ -142,6 +145,7 @@ def hand_over(*, case: Case, to: User, note: str, by: Actor) -> None:
         raise Invalid("The case is already yours.")
     if case.not_for.filter(pk=to.pk).exists():
         raise Conflict(f"{to} decided before what this case is about, so another person has to.")
+    _check_may_get(case, to, by)
     _pass_on(case, by, assigned_to_id=to.pk, on_hold_until=None, note=note)
 
 
@@ -189,6 +193,14 @@ def check_may_decide(case: Case, by: Actor) -> None:
         by.check(ModerationRight.LEAD)
     if case.not_for.filter(pk=person_of(by)).exists():
         raise NotAllowed("You decided before what this case is about, so another person has to decide it.")
+
+
+def _check_may_get(case: Case, to: User, by: Actor) -> None:
+    """Else the case would wait for ever: nobody gets it but the person that it was given to."""
+    try:
+        check_may_decide(case, actor_from_user(to, by.source))
+    except NotAllowed:
+        raise Conflict(f"{to} may not decide {case}; choose somebody else.") from None
 
 
 def _visible(cases: QuerySet[Case], by: Actor) -> QuerySet[Case]:

@@ -11,7 +11,7 @@ from moderation.cases.models import MAX_CODE, Case, CaseSource
 from moderation.cases.selectors import waiting_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.deciding.models import Decision
-from moderation.errors import AlreadyDecided
+from moderation.errors import AlreadyDecided, BudgetSpent
 from moderation.policies.rules import Ruling
 from moderation.review.budgets import end_exposures, lock_reviewer
 from moderation.review.models import Effect, ReviewAction, Verdict
@@ -25,7 +25,7 @@ from registry.kit.text import MAX_REASON, checked_line, storable
 
 UNDO_FOR = timedelta(seconds=10)
 MOST_CODES = 10
-_CODE = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{MAX_CODE - 1}}}")
+VIOLATION_CODE = re.compile(rf"[a-z0-9][a-z0-9_-]{{0,{MAX_CODE - 1}}}")
 
 
 @transaction.atomic
@@ -90,7 +90,7 @@ def decide_many(
 
 @transaction.atomic
 def undo_verdict(*, verdict: Verdict, by: Actor) -> Case:
-    """Take back one's own verdict within ten seconds; the case is one's again."""
+    """Take back one's own verdict within ten seconds; the case is one's again, or back in its queue if the budget is spent."""
     by.check(ModerationRight.REVIEW)
     own = Verdict.objects.filter(pk=verdict.pk, reviewer=person_of(by), status=VerdictStatus.PENDING)
     if not own.filter(final_at__gt=timezone.now()).update(status=VerdictStatus.UNDONE):
@@ -99,7 +99,10 @@ def undo_verdict(*, verdict: Verdict, by: Actor) -> Case:
     if not Case.objects.filter(pk=case.pk, status=CaseStatus.DECIDED).update(status=CaseStatus.WAITING):
         raise StaleState
     case.refresh_from_db()
-    return take(case=case, by=by)
+    try:
+        return take(case=case, by=by)
+    except BudgetSpent:  # a mistake can be taken back all the same
+        return case
 
 
 def actions_for(by: Actor) -> list[ReviewAction]:
@@ -127,7 +130,7 @@ def _checked_codes(case: Case, codes: Sequence[str]) -> list[str]:
     if len(wanted) > MOST_CODES:
         raise Invalid(f"A verdict may name at most {MOST_CODES} violations.")
     for code in wanted:
-        if not _CODE.fullmatch(code):
+        if not VIOLATION_CODE.fullmatch(code):
             raise Invalid(f"{code[:80]!r} is no violation code.")
     return wanted
 
