@@ -1,13 +1,17 @@
 """Looks of people at restricted contents, which the audit chain keeps."""
 
+from collections.abc import Collection
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from moderation.cases.models import Case, CaseItem, Guideline
+from moderation.cases.models import Case
+from moderation.cases.selectors import restricted_decisions
 from moderation.deciding.models import Decision
+from moderation.rights import ModerationRight
 from registry.kit.actors import Actor
 from registry.record.audit import AuditSubject, record_change, subject_of
 from registry.record.models import AuditRecord
@@ -22,25 +26,24 @@ def record_look(*, case: Case, by: Actor) -> bool:
 
 
 def record_look_at_decision(*, decision: Decision, by: Actor) -> bool:
-    """The same for the page of a decision, and for its pictures."""
-    case = restricting_case(decision)
-    if case is not None:
-        return _record(subject_of(case), by)
-    subject = AuditSubject("decision", str(decision.pk), f"decision {decision.request_id}")
-    return is_restricted(decision) and _record(subject, by)
+    """The same for the page of a decision, and for its pictures. Whoever may not see restricted contents is not shown it."""
+    if ModerationRight.SEE_RESTRICTED not in by.rights:
+        return False
+    if record_looks_at_cases(decisions=[decision.pk], by=by):
+        return True
+    restricted = Decision.objects.filter(restricted_decisions(), pk=decision.pk)
+    if not restricted.exists() or _restricted_cases([decision.pk]).exists():
+        return False
+    return _record(AuditSubject("decision", str(decision.pk), f"decision {decision.request_id}"), by)
 
 
-def is_restricted(decision: Decision) -> bool:
-    """Whether only people with the right to see restricted contents may see this one."""
-    restricting = Guideline.objects.filter(code__in=decision.codes, is_restricted=True)
-    return restricting.exists() or restricting_case(decision) is not None
+def record_looks_at_cases(*, decisions: Collection[UUID], by: Actor) -> int:
+    """The same for contents that are shown beside another, as in a conversation; return how many cases were recorded."""
+    return sum(_record(subject_of(case), by) for case in _restricted_cases(decisions))
 
 
-def restricting_case(decision: Decision) -> Case | None:
-    """The newest restricted case that the content is, or was, in."""
-    items: QuerySet[CaseItem] = CaseItem.objects.filter(decision=decision, case__is_restricted=True)
-    newest = items.select_related("case").order_by("-case").first()
-    return newest.case if newest is not None else None
+def _restricted_cases(decisions: Collection[UUID]) -> QuerySet[Case]:
+    return Case.objects.filter(is_restricted=True, items__decision__in=decisions).distinct().order_by("pk")
 
 
 @transaction.atomic

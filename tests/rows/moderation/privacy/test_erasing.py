@@ -167,7 +167,7 @@ class TestByAuthor:
 
         erase(ErasureKind.AUTHOR, AUTHOR)
 
-        assert {trace: where_stored(trace) for trace in traces()} == dict.fromkeys(traces(), [])
+        assert {trace: where_stored(trace) for trace in traces()} == {trace: [] for trace in traces()}
 
     def test_reports_that_the_author_made_lose_their_words(self, policy):
         make_report(
