@@ -78,7 +78,8 @@ class TestContents:
 
         assert remove_old_contents() == 1
 
-    def test_of_a_retired_policy_the_revision_that_decided_does(self, policy):
+    def test_of_a_retired_policy_the_revision_that_decided_does(self):
+        policy = a_list_policy(name="old", context="old", review={"content_days": KEPT_DAYS})
         a_decision(policy, text="old", at=timezone.now() - LONG_AGO)
         services.retire_policy(policy=policy, reason="Not used", by=an_actor())
 
