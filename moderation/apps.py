@@ -11,8 +11,9 @@ class ModerationConfig(AppConfig):
 
         import moderation.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
         from inference.jobs.kinds import JOB_KINDS
+        from moderation.deciding.dispatch import MODERATION
         from moderation.deciding.trials import GATE, decision_gates
-        from moderation.doors.jobs import MODERATION, ModerationJobs
+        from moderation.doors.jobs import ModerationJobs
         from moderation.policies.sentences import POLICY_SENTENCES
         from moderation.rights import MODERATION_GRANTS
         from registry.access.policies import GRANTS
@@ -30,6 +31,7 @@ class ModerationConfig(AppConfig):
         EVENT_KINDS.add("policy_requested", "A revision of a policy waits for another person's approval.")
         EVENT_KINDS.add("policy_published", "A revision of a policy was published and decides from now on.")
         _add_review()
+        _add_privacy()
         _add_review_page()
         _add_links()
         _add_policy_tabs()
@@ -57,6 +59,16 @@ def _add_review() -> None:
     EVENT_KINDS.add("account.action", "A person took an account action that an author's strikes add up to.")
     for action, sentence in REVIEW_SENTENCES.items():
         SENTENCES.add(action, sentence)
+
+
+def _add_privacy() -> None:
+    from moderation.privacy.sentences import PRIVACY_SENTENCES
+    from registry.kit.admin.navigation import ListLink, add_links
+    from registry.record.sentences import SENTENCES
+
+    for action, sentence in PRIVACY_SENTENCES.items():
+        SENTENCES.add(action, sentence)
+    add_links(ListLink("moderation.erasure", "Erasures", "delete_forever", "Moderation"), order=280)
 
 
 def _add_review_page() -> None:

@@ -5,7 +5,7 @@ from celery import shared_task
 from moderation.cases import opening
 from moderation.deciding import held, previews, trials
 from moderation.deciding.comparisons import fail_stuck_comparisons
-from moderation.deciding.retention import remove_old_decisions
+from moderation.privacy import erasing, retention
 from moderation.review import finals
 
 
@@ -16,7 +16,8 @@ def decide_held() -> None:
 
 @shared_task(name="moderation.expire_decisions")
 def expire_decisions() -> None:
-    remove_old_decisions()
+    retention.remove_old_contents()
+    retention.remove_old_decisions()
 
 
 @shared_task(name="moderation.sweep_comparisons")
@@ -47,3 +48,8 @@ def withdraw_superseded() -> None:
 @shared_task(name="moderation.make_final")
 def make_final() -> None:
     finals.make_final()
+
+
+@shared_task(name="moderation.erase")
+def erase() -> None:
+    erasing.erase_pending()

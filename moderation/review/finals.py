@@ -95,6 +95,7 @@ def _finish(verdict_id: int) -> bool:
         follow(verdict, finals)
     for final in finals:
         _tell(final, verdict)
+    # Without the note: it may quote the content, and what is in the chain can never be erased.
     record_change(
         action="decide_case",
         subject=case,
@@ -106,7 +107,6 @@ def _finish(verdict_id: int) -> bool:
             "contents": case.item_count,
             "reviewer": verdict.reviewer_name,
         },
-        reason=verdict.note,
         by=task_actor("moderation.make_final"),
     )
     return True

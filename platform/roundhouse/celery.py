@@ -136,6 +136,7 @@ app.conf.update(
         "withdraw-superseded": _every(60, "moderation.withdraw_superseded"),
         "sweep-comparisons": _every(60, "moderation.sweep_comparisons"),
         "expire-decisions": _every(3600, "moderation.expire_decisions"),
+        "erase": _every(60, "moderation.erase"),
         "pulse": _every(PULSE_S, "inference.record_pulse"),
     },
 )
