@@ -31,6 +31,7 @@ class ModerationConfig(AppConfig):
         EVENT_KINDS.add("policy_published", "A revision of a policy was published and decides from now on.")
         _add_review()
         _add_review_page()
+        _add_quality()
         _add_links()
         _add_policy_tabs()
         _add_search()
@@ -68,6 +69,13 @@ def _add_review_page() -> None:
     NAVIGATION.add("review", link, order=195)
     ATTENTION.add("overdue cases", case_attention.overdue_cases, order=47)
     ATTENTION.add("escalated cases", case_attention.escalated_cases, order=48)
+
+
+def _add_quality() -> None:
+    from moderation.deciding.previews import CAPACITY
+    from moderation.quality.capacity import measured_capacity
+
+    CAPACITY.add("measured", measured_capacity)
 
 
 def _add_links() -> None:
