@@ -74,8 +74,12 @@ def _add_review_page() -> None:
 def _add_quality() -> None:
     from moderation.deciding.previews import CAPACITY
     from moderation.quality.capacity import measured_capacity
+    from moderation.quality.sentences import QUALITY_SENTENCES
+    from registry.record.sentences import SENTENCES
 
     CAPACITY.add("measured", measured_capacity)
+    for action, sentence in QUALITY_SENTENCES.items():
+        SENTENCES.add(action, sentence)
 
 
 def _add_links() -> None:

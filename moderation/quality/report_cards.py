@@ -48,7 +48,7 @@ class Figures:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.precision.count or self.audits or self.blocked_alone or self.reported)
+        return not (self.precision.count or self.missed or self.audits or self.blocked_alone or self.reported)
 
 
 @dataclass(frozen=True, slots=True)
