@@ -33,6 +33,7 @@ class ModerationConfig(AppConfig):
         _add_review()
         _add_privacy()
         _add_review_page()
+        _add_quality()
         _add_links()
         _add_policy_tabs()
         _add_search()
@@ -78,6 +79,17 @@ def _add_review_page() -> None:
 
     link = OwnPageLink("review", "Review", "rate_review", ModerationRight.REVIEW, "Moderation", waiting_badge)
     NAVIGATION.add("review", link, order=195)
+
+
+def _add_quality() -> None:
+    from moderation.deciding.previews import CAPACITY
+    from moderation.quality.capacity import measured_capacity
+    from moderation.quality.sentences import QUALITY_SENTENCES
+    from registry.record.sentences import SENTENCES
+
+    CAPACITY.add("measured", measured_capacity)
+    for action, sentence in QUALITY_SENTENCES.items():
+        SENTENCES.add(action, sentence)
 
 
 def _add_links() -> None:
