@@ -11,7 +11,8 @@ def _decide(change: RecordedChange) -> str:
 
 
 def _set_legal_hold(change: RecordedChange) -> str:
-    return f"{'put' if change.after['legal_hold'] else 'took'} {change.label} {'on' if change.after['legal_hold'] else 'off'} legal hold"
+    verb, where = ("put", "on") if change.after["legal_hold"] else ("took", "off")
+    return f"{verb} {change.label} {where} legal hold"
 
 
 def _decide_proposal(change: RecordedChange) -> str:
