@@ -11,8 +11,9 @@ class ModerationConfig(AppConfig):
 
         import moderation.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
         from inference.jobs.kinds import JOB_KINDS
+        from moderation.deciding.dispatch import MODERATION
         from moderation.deciding.trials import GATE, decision_gates
-        from moderation.doors.jobs import MODERATION, ModerationJobs
+        from moderation.doors.jobs import ModerationJobs
         from moderation.policies.sentences import POLICY_SENTENCES
         from moderation.rights import MODERATION_GRANTS
         from registry.access.policies import GRANTS
@@ -30,7 +31,9 @@ class ModerationConfig(AppConfig):
         EVENT_KINDS.add("policy_requested", "A revision of a policy waits for another person's approval.")
         EVENT_KINDS.add("policy_published", "A revision of a policy was published and decides from now on.")
         _add_review()
+        _add_privacy()
         _add_review_page()
+        _add_quality()
         _add_links()
         _add_policy_tabs()
         _add_search()
@@ -59,6 +62,16 @@ def _add_review() -> None:
         SENTENCES.add(action, sentence)
 
 
+def _add_privacy() -> None:
+    from moderation.privacy.sentences import PRIVACY_SENTENCES
+    from registry.kit.admin.navigation import ListLink, add_links
+    from registry.record.sentences import SENTENCES
+
+    for action, sentence in PRIVACY_SENTENCES.items():
+        SENTENCES.add(action, sentence)
+    add_links(ListLink("moderation.erasure", "Erasures", "delete_forever", "Moderation"), order=280)
+
+
 def _add_review_page() -> None:
     from moderation.console.queue_list import waiting_badge
     from moderation.rights import ModerationRight
@@ -66,6 +79,17 @@ def _add_review_page() -> None:
 
     link = OwnPageLink("review", "Review", "rate_review", ModerationRight.REVIEW, "Moderation", waiting_badge)
     NAVIGATION.add("review", link, order=195)
+
+
+def _add_quality() -> None:
+    from moderation.deciding.previews import CAPACITY
+    from moderation.quality.capacity import measured_capacity
+    from moderation.quality.sentences import QUALITY_SENTENCES
+    from registry.record.sentences import SENTENCES
+
+    CAPACITY.add("measured", measured_capacity)
+    for action, sentence in QUALITY_SENTENCES.items():
+        SENTENCES.add(action, sentence)
 
 
 def _add_links() -> None:

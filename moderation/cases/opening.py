@@ -41,6 +41,8 @@ def open_cases(*, within_s: float = 20.0) -> int:
 
     One process at a time does this.
     """
+    if not Decision.objects.filter(awaits=Awaits.CASE).exists():
+        return 0
     # A worker's threads are one process, so its id alone would let two of them in.
     holder = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
     if not leases.claim(_LEASE, holder=holder, for_s=_LEASE_S):
@@ -50,7 +52,6 @@ def open_cases(*, within_s: float = 20.0) -> int:
         while time.monotonic() < ends_at and (done := _open_some()):
             opened += done
             leases.claim(_LEASE, holder=holder, for_s=_LEASE_S)
-        withdraw_settled_failures()
     finally:
         leases.release(_LEASE, holder=holder)
     return opened

@@ -1,7 +1,6 @@
 """Reads about decisions."""
 
 from contextlib import suppress
-from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -84,7 +83,3 @@ def held_decisions(*, due_only: bool = True) -> QuerySet[Decision]:
     if due_only:
         held = held.filter(next_try_at__lte=Now())
     return held.order_by("next_try_at")
-
-
-def expired_decisions(before: datetime) -> QuerySet[Decision]:
-    return Decision.objects.filter(received_at__lt=before)

@@ -273,14 +273,17 @@ def _rows(one: Decided, *, keeps_files: bool) -> DecisionRows:
 
 
 def _digest(content: Content, findings: Findings) -> bytes:
-    """Equal for contents that say the same, whoever says it. A picture that nobody could read counts as its URL."""
     pictures = {part: sha256 for part, sha256, *_ in findings.pictures}
     count = len(content.pictures)
-    parts = [content.text, content.title]
-    parts += [
+    known = [
         pictures.get(image_part(number, count), sent.url) for number, sent in enumerate(content.pictures)
     ]
-    return hashlib.sha256(orjson.dumps(parts)).digest()
+    return digest_of(content.text, content.title, known)
+
+
+def digest_of(text: str, title: str, pictures: Sequence[str]) -> bytes:
+    """Equal for contents that say the same, whoever says it. Pictures: SHA-256, or the URL if nobody could read it."""
+    return hashlib.sha256(orjson.dumps([text, title, *pictures])).digest()
 
 
 def _new_id() -> UUID:

@@ -47,12 +47,14 @@ BLOCKED, ALLOWED = "blocked", "allowed"  # what stands without a person has one 
 
 def make_final(*, now: datetime | None = None) -> int:
     """Make due verdicts final, and decisions that need no person; return how many. One process at a time does this."""
+    due = Verdict.objects.filter(status=VerdictStatus.PENDING, final_at__lte=now or timezone.now())
+    if not due.exists() and not Decision.objects.filter(awaits=Awaits.FINAL).exists():
+        return 0
     # A worker's threads are one process, so its id alone would let two of them in.
     holder = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
     if not leases.claim(_LEASE, holder=holder, for_s=_LEASE_S):
         return 0
     try:
-        due = Verdict.objects.filter(status=VerdictStatus.PENDING, final_at__lte=now or timezone.now())
         made = 0
         for verdict_id in list(due.order_by("final_at").values_list("pk", flat=True)[:_AT_ONCE]):
             made += _finish_alone(verdict_id)
@@ -95,6 +97,7 @@ def _finish(verdict_id: int) -> bool:
         follow(verdict, finals)
     for final in finals:
         _tell(final, verdict)
+    # Without the note: it may quote the content, and what is in the chain can never be erased.
     record_change(
         action="decide_case",
         subject=case,
@@ -106,8 +109,7 @@ def _finish(verdict_id: int) -> bool:
             "contents": case.item_count,
             "reviewer": verdict.reviewer_name,
         },
-        reason=verdict.note,
-        by=task_actor("moderation.make_final"),
+        by=task_actor("moderation.reviews"),
     )
     return True
 

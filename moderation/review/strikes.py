@@ -14,7 +14,7 @@ from moderation.rights import ModerationRight
 from registry.errors import Conflict, StaleState
 from registry.kit.actors import Actor
 from registry.kit.text import MAX_REASON, checked_line, storable
-from registry.record.audit import record_change
+from registry.record.audit import AuditSubject, record_change
 from registry.record.events import emit
 from registry.record.models import Subscription
 
@@ -121,9 +121,10 @@ def decide_proposal(
             order_key=f"author:{proposal.tenant_id or ''}:{proposal.author_id}",
             also_to=_callbacks(proposal.action),
         )
+    # Not by the proposal's own name, which says who the author is: what is in the chain can never be erased.
     record_change(
         action="decide_account_proposal",
-        subject=proposal,
+        subject=AuditSubject("accountproposal", str(proposal.pk), f"account proposal {proposal.pk}"),
         before=None,
         after={"status": status.value, "action": proposal.action.name},
         reason=reason,
