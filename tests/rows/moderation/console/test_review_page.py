@@ -13,8 +13,9 @@ from moderation.appeals.services import make_appeal
 from moderation.cases.models import Case, CaseItem, CaseSource
 from moderation.cases.opening import open_cases
 from moderation.cases.transitions import CaseStatus
-from moderation.console import case_view
+from moderation.console import case_view, review_page
 from moderation.reports.services import make_report
+from moderation.review.actions import RESERVED_KEYS
 from moderation.review.models import Exposure, Reviewer, Verdict
 from moderation.review.taking import take_next
 from moderation.review.transitions import VerdictStatus
@@ -292,6 +293,20 @@ class TestCaseView:
         assert "He means me." in html
         assert "right 1 of 1 times" in html
 
+    def test_what_people_write_is_text(self, send, policy):
+        hostile = "<img src=x onerror=alert(1)>"
+        a_guideline(title=hostile, guidance=hostile)
+        more = {"author_id": hostile, "content_id": hostile, "url": "https://example.org/?<b>"}
+        decision = for_review(policy, hostile, title=hostile, thread="t", awaits="", ruling="allow", **more)
+        for_review(policy, hostile, thread="t", awaits="", ruling="allow", evidence=(), author_id=hostile)
+        make_report(decision=decision, code="slurs", text=hostile, by=an_actor(ModerationRight.REPORT))
+
+        html = send("next/")["html"]
+
+        assert "<img" not in html
+        assert "<b>" not in html.partition("example.org")[2][:20]
+        assert html.count("&lt;img src=x") >= 8
+
     def test_an_erased_content(self, send, policy):
         case = a_case(policy)
         case.items.get().decision.content.delete()
@@ -555,6 +570,12 @@ class TestPassingOn:
 
         Case.objects.filter(pk=case.pk).update(claimed_until=timezone.now())
         assert "is not yours any more" in send(f"cases/{case.pk}/keep/", status=409)["detail"]
+
+
+def test_no_action_may_have_a_key_that_the_page_uses():
+    used = {key for key, _ in review_page.KEYS if key.isalpha() and len(key) == 1}
+
+    assert used == set(RESERVED_KEYS)
 
 
 def test_preferences_are_remembered(send, client, rita):
