@@ -58,6 +58,7 @@ PAGES_OF_MODERATORS = {
     "/admin/moderation/policy/1/change/?tab=settings": "The narrowest policy decides",
     "/admin/moderation/policy/1/retire/": "This cannot be undone",
     "/admin/moderation/decision/": "Decision",
+    "/admin/moderation/review/": "What waits",
     "/admin/moderation/decision/{decision}/change/": "you are",
 }
 NOT_OURS = ("/api/docs", "/api/redoc")  # Swagger UI and ReDoc as they come
