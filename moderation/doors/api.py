@@ -1,6 +1,5 @@
 """The views of moderation and of decisions, as OpenAPI describes them."""
 
-from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 from django.db.models import QuerySet
@@ -155,8 +154,7 @@ class StoredDecision(DecisionAnswer):
             decision,
             policy=decision.policy.name,
             revision=decision.revision.number,
-            # A restricted content is not quoted to people who may not see it.
-            explanation=replace(explanation, texts={}) if decision.is_hidden else explanation,
+            explanation=explanation.without_words if decision.is_hidden else explanation,
             findings=Findings.from_bytes(decision.findings),
             is_stored=True,
         )
