@@ -48,12 +48,11 @@ class SetUpByLeads(EditablePage):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Do nothing: the service has written everything."""
 
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        one_button = {"show_save_and_add_another": False, "show_save_and_continue": False}
-        page: HttpResponse = super().add_view(request, form_url, {**(extra_context or {}), **one_button})  # type: ignore[misc]
-        return page
+        context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().render_change_form(request, context, *args, **kwargs)
 
 
 class RemovableRows:
@@ -163,7 +162,8 @@ class QueuePage(RemovableRows, SetUpByLeads, ModelAdmin[ReviewQueue]):
     )
     right = ModerationRight.LEAD
     form = QueueForm
-    list_display = ["title", "name", "takes", "waiting", "overdue", "oldest", "place"]
+    fields = (*QueueForm.Meta.fields,)
+    list_display = ["title", "name", "takes", "number_waiting", "number_overdue", "oldest", "place"]
     search_fields = ["name", "title"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReviewQueue]:
@@ -195,11 +195,11 @@ class QueuePage(RemovableRows, SetUpByLeads, ModelAdmin[ReviewQueue]):
         return queue_in_words(queue)
 
     @display(description="waiting")
-    def waiting(self, queue: Any) -> str:
+    def number_waiting(self, queue: Any) -> str:
         return f"{queue.counted.waiting:,}"
 
     @display(description="overdue")
-    def overdue(self, queue: Any) -> SafeString | str:
+    def number_overdue(self, queue: Any) -> SafeString | str:
         return badge(f"{queue.counted.overdue:,}", Tone.BAD) if queue.counted.overdue else "0"
 
     @display(description="oldest, opened")
