@@ -59,6 +59,10 @@ PAGES_OF_MODERATORS = {
     "/admin/moderation/policy/1/retire/": "This cannot be undone",
     "/admin/moderation/decision/": "Decision",
     "/admin/moderation/decision/{decision}/change/": "you are",
+    "/admin/moderation/case/": "Cases",
+    "/admin/moderation/appeal/": "Appeals",
+    "/admin/moderation/report/": "Reports",
+    "/admin/moderation/guideline/": "Guidelines",
 }
 NOT_OURS = ("/api/docs", "/api/redoc")  # Swagger UI and ReDoc as they come
 KEEPS_OUT = {"serious", "critical"}
