@@ -8,6 +8,7 @@ from moderation.console import (
     team_page,
 )
 from moderation.console import admin as console_admin
+from moderation.console import erasures as erasures_admin
 from moderation.doors.categories import admin as categories_admin
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "case_list",
     "categories_admin",
     "console_admin",
+    "erasures_admin",
     "review_settings",
     "team_page",
 ]

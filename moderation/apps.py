@@ -11,8 +11,9 @@ class ModerationConfig(AppConfig):
 
         import moderation.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
         from inference.jobs.kinds import JOB_KINDS
+        from moderation.deciding.dispatch import MODERATION
         from moderation.deciding.trials import GATE, decision_gates
-        from moderation.doors.jobs import MODERATION, ModerationJobs
+        from moderation.doors.jobs import ModerationJobs
         from moderation.policies.sentences import POLICY_SENTENCES
         from moderation.rights import MODERATION_GRANTS
         from registry.access.policies import GRANTS
@@ -30,6 +31,9 @@ class ModerationConfig(AppConfig):
         EVENT_KINDS.add("policy_requested", "A revision of a policy waits for another person's approval.")
         EVENT_KINDS.add("policy_published", "A revision of a policy was published and decides from now on.")
         _add_review()
+        _add_privacy()
+        _add_review_page()
+        _add_quality()
         _add_links()
         _add_policy_tabs()
         _add_search()
@@ -41,19 +45,50 @@ class ModerationConfig(AppConfig):
 
 def _add_review() -> None:
     from moderation.appeals.services import answer_appeals
-    from moderation.reports.services import answer_reports
-    from moderation.review.finals import ON_FINAL
+    from moderation.reports.services import answer_reports, statement_source
+    from moderation.review.finals import ON_FINAL, STATEMENT_SOURCES
     from moderation.review.sentences import REVIEW_SENTENCES
     from registry.record.events import EVENT_KINDS
     from registry.record.sentences import SENTENCES
 
     ON_FINAL.add("appeals", answer_appeals)
     ON_FINAL.add("reports", answer_reports)
+    STATEMENT_SOURCES.add("reports", statement_source)
     EVENT_KINDS.add("decision.final", "What stands about a content from now on, in order for each content.")
     EVENT_KINDS.add("appeal.answered", "A person answered an author's appeal.")
     EVENT_KINDS.add("report.answered", "A person answered a report.")
     EVENT_KINDS.add("account.action", "A person took an account action that an author's strikes add up to.")
     for action, sentence in REVIEW_SENTENCES.items():
+        SENTENCES.add(action, sentence)
+
+
+def _add_privacy() -> None:
+    from moderation.privacy.sentences import PRIVACY_SENTENCES
+    from registry.kit.admin.navigation import ListLink, add_links
+    from registry.record.sentences import SENTENCES
+
+    for action, sentence in PRIVACY_SENTENCES.items():
+        SENTENCES.add(action, sentence)
+    add_links(ListLink("moderation.erasure", "Erasures", "delete_forever", "Moderation"), order=280)
+
+
+def _add_review_page() -> None:
+    from moderation.console.queue_list import waiting_badge
+    from moderation.rights import ModerationRight
+    from registry.kit.admin.navigation import NAVIGATION, OwnPageLink
+
+    link = OwnPageLink("review", "Review", "rate_review", ModerationRight.REVIEW, "Moderation", waiting_badge)
+    NAVIGATION.add("review", link, order=195)
+
+
+def _add_quality() -> None:
+    from moderation.deciding.previews import CAPACITY
+    from moderation.quality.capacity import measured_capacity
+    from moderation.quality.sentences import QUALITY_SENTENCES
+    from registry.record.sentences import SENTENCES
+
+    CAPACITY.add("measured", measured_capacity)
+    for action, sentence in QUALITY_SENTENCES.items():
         SENTENCES.add(action, sentence)
 
 

@@ -5,6 +5,8 @@ from moderation.cases.models import Case, CaseItem, Guideline, ReviewQueue
 from moderation.deciding.models import Decision, DetectorTrial, PolicyPreview, StoredContent, StoredPicture
 from moderation.doors.categories.models import CategoryMapping
 from moderation.policies.models import Policy, PolicyRevision, RuleDay
+from moderation.privacy.models import Erasure
+from moderation.quality.models import VerdictGoldenSet
 from moderation.reports.models import Report
 from moderation.review.models import (
     AccountProposal,
@@ -24,6 +26,7 @@ __all__ = [
     "CategoryMapping",
     "Decision",
     "DetectorTrial",
+    "Erasure",
     "Exposure",
     "FinalDecision",
     "Guideline",
@@ -39,4 +42,5 @@ __all__ = [
     "StoredPicture",
     "Strike",
     "Verdict",
+    "VerdictGoldenSet",
 ]

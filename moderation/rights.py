@@ -27,7 +27,7 @@ class ModerationRole(StrEnum):
     CHILD_SAFETY = "child_safety"  # sees restricted contents, besides what other roles allow
 
 
-MODERATE_SCOPE, TEST_SCOPE, REPORT_SCOPE = "moderate", "moderate.test", "report"
+MODERATE_SCOPE, TEST_SCOPE, REPORT_SCOPE, ERASE_SCOPE = "moderate", "moderate.test", "report", "erase"
 
 _READ = frozenset({ModerationRight.READ_DECISIONS, ModerationRight.READ_POLICIES})
 _EDIT = _READ | {ModerationRight.EDIT_POLICIES, ModerationRight.PUBLISH_POLICIES, ModerationRight.MODERATE}
@@ -60,6 +60,7 @@ MODERATION_GRANTS = Grants(
         MODERATE_SCOPE: _MODERATE,
         TEST_SCOPE: _MODERATE,
         REPORT_SCOPE: frozenset({ModerationRight.REPORT}),
+        ERASE_SCOPE: frozenset({ModerationRight.ERASE}),
         "policies.read": frozenset({ModerationRight.READ_POLICIES}),
         "policies.write": frozenset(
             {
@@ -73,6 +74,7 @@ MODERATION_GRANTS = Grants(
         MODERATE_SCOPE: "moderate contents, and read the tenant's decisions",
         TEST_SCOPE: "moderate as a test: nothing is stored or counted",
         REPORT_SCOPE: "send reports and appeals, and read what became of them",
+        ERASE_SCOPE: "erase the tenant's contents, and read how far that is",
         "policies.read": "read policies",
         "policies.write": "read and change policies",
     },
@@ -101,6 +103,8 @@ MODERATION_GRANTS = Grants(
         "moderation.add_reviewer": ModerationRight.LEAD,
         "moderation.change_reviewer": ModerationRight.LEAD,
         "moderation.view_accountproposal": ModerationRight.LEAD,
+        "moderation.view_erasure": ModerationRight.ERASE,
+        "moderation.add_erasure": ModerationRight.ERASE,
     },
     global_rights=frozenset(ModerationRight),
 )

@@ -43,6 +43,10 @@ class CaseSource(models.TextChoices):
     DISAGREEMENT = "disagreement", "reviewers disagree"
 
 
+# These look at a verdict again; the content's standing changes only if they come to something else.
+LOOKS_AGAIN = (CaseSource.SECOND_REVIEW, CaseSource.DISAGREEMENT, CaseSource.APPEAL)
+
+
 class Guideline(models.Model):
     """What a violation code means to people: how grave it is, how to recognise it, and what authors are told."""
 
@@ -147,6 +151,11 @@ class Case(models.Model):
         indexes = [
             models.Index(fields=["opened_at"], name="case_waiting", condition=Q(status=CaseStatus.WAITING)),
             models.Index(fields=["likeness"], name="case_alike", condition=Q(status=CaseStatus.WAITING)),
+            models.Index(
+                fields=["likeness", "-opened_at"],
+                name="case_alike_closed",
+                condition=Q(status=CaseStatus.CLOSED),
+            ),
             models.Index(fields=["status", "-opened_at"], name="case_list"),
         ]
         constraints = [

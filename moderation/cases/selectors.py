@@ -27,6 +27,7 @@ from registry.kit.actors import Actor
 
 # Detectors that failed come back by themselves, and escalated cases are for leads.
 CASES_FOR_ANYBODY = Q(is_escalated=False) & ~Q(source=CaseSource.FAILURE)
+ESCALATED_CASES = Q(is_escalated=True)
 _NUMBER = re.compile(r"(?:case\s*)?#?\s*(?P<number>[0-9]{1,18})", re.IGNORECASE)
 _AHEAD_S = 60.0  # so that a case that was opened this second has an age
 

@@ -27,6 +27,7 @@ from moderation.policies.models import Policy, PolicyRevision
 from moderation.policies.rules import Ruling
 from moderation.policies.selectors import policies
 from moderation.policies.transitions import RevisionStatus
+from moderation.privacy.looks import record_look_at_decision
 from moderation.rights import ModerationRight
 from registry.kit.actors import require_right
 from registry.kit.admin.columns import Tone, badge, moment_column
@@ -288,9 +289,16 @@ class DecisionPage(OwnPage, ModelAdmin[Decision]):
         hidden = Decision.objects.annotate(is_hidden=hidden_decisions(actor(request))).filter(is_hidden=True)
         if hidden.filter(pk=pk).exists():
             raise PermissionDenied("This picture is restricted.")
+        self._record_look(request, Decision.objects.filter(pk=pk).first())
         return picture_response(pk, number)
 
+    @staticmethod
+    def _record_look(request: HttpRequest, decision: Decision | None) -> None:
+        if decision is not None:
+            record_look_at_decision(decision=decision, by=actor(request))
+
     def shown(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
+        self._record_look(request, row)
         return {"title": f"Decision {row.request_id}", **decision_context(request, row)}
 
     @display(description="decision", ordering="ruling")

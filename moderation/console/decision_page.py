@@ -119,7 +119,7 @@ def decision_context(request: HttpRequest, decision: Any) -> dict[str, Any]:
         "later": later,
         "superseded_by": later[-1] if later else None,
         "redecided_by": decision.redecided_by.first(),
-        "facts": [fact for fact in _facts(decision) if not (decision.is_hidden and fact[0] == "URL")],
+        "facts": [fact for fact in decision_facts(decision) if not (decision.is_hidden and fact[0] == "URL")],
         "cases": _cases(request, decision),
     }
     return context if decision.is_hidden else {**context, **_found(request, decision)}
@@ -129,8 +129,8 @@ def _found(request: HttpRequest, decision: Decision) -> dict[str, Any]:
     """The content, and what was found in it."""
     explanation, findings = stored_explanation(decision), Findings.from_bytes(decision.findings)
     links = VersionLinks.of(findings, explanation.evidence)
-    told = _linked([one for one in explanation.evidence if not one.is_shadow], links, explanation)
-    shadow = _linked([one for one in explanation.evidence if one.is_shadow], links, explanation)
+    told = linked_evidence([one for one in explanation.evidence if not one.is_shadow], links, explanation)
+    shadow = linked_evidence([one for one in explanation.evidence if one.is_shadow], links, explanation)
     content = StoredContent.objects.filter(decision=decision).first()
     pictures = list(decision.pictures.all().defer("file")) if content is not None else []
     kept = set(
@@ -140,17 +140,17 @@ def _found(request: HttpRequest, decision: Decision) -> dict[str, Any]:
     return {
         "drafted": drafted,
         "drafted_evidence": (
-            _linked(drafted.judgement.in_force, links, explanation)
+            linked_evidence(drafted.judgement.in_force, links, explanation)
             if drafted is not None and drafted.judgement
             else []
         ),
         "is_stored": content is not None,
-        "texts": _texts(content, told),
+        "texts": marked_texts(content, told),
         "pictures": _pictures(decision, pictures, kept, told),
         "evidence": told,
         "shadow": shadow,
         "is_cut": explanation.is_cut,
-        "problems": [_problem(one, links) for one in explanation.problems],
+        "problems": [shown_problem(one, links) for one in explanation.problems],
         "detectors": _detectors(findings, links),
     }
 
@@ -180,7 +180,9 @@ def picture_type(file: bytes) -> str | None:
     return next((kind for beginning, kind in _SIGNATURES if file.startswith(beginning)), None)
 
 
-def _linked(evidence: Sequence[Any], links: VersionLinks, explanation: Explanation) -> list[NumberedEvidence]:
+def linked_evidence(
+    evidence: Sequence[Any], links: VersionLinks, explanation: Explanation
+) -> list[NumberedEvidence]:
     return [
         replace(
             one,
@@ -191,7 +193,7 @@ def _linked(evidence: Sequence[Any], links: VersionLinks, explanation: Explanati
     ]
 
 
-def _texts(content: StoredContent | None, evidence: Sequence[NumberedEvidence]) -> list[MarkedText]:
+def marked_texts(content: StoredContent | None, evidence: Sequence[NumberedEvidence]) -> list[MarkedText]:
     if content is None:
         return []
     parts = (("title", "Title", content.title), ("text", "Text", content.text))
@@ -217,7 +219,7 @@ def _pictures(
     return shown
 
 
-def _problem(problem: Any, links: VersionLinks) -> ShownProblem:
+def shown_problem(problem: Any, links: VersionLinks) -> ShownProblem:
     advice = _ADVICE.get(problem.code, "")
     ending = _PASSES if problem.passes else _STAYS
     url = links.models.get(split_detector(problem.source)[0], "")
@@ -232,7 +234,7 @@ def _detectors(findings: Findings, links: VersionLinks) -> list[ShownDetector]:
     ]
 
 
-def _facts(decision: Decision) -> list[tuple[str, str]]:
+def decision_facts(decision: Decision) -> list[tuple[str, str]]:
     facts = {
         "Content id": decision.content_id,
         "Author id": decision.author_id,

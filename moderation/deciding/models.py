@@ -73,6 +73,9 @@ class Decision(models.Model):
             models.Index(fields=["policy", "-id"], name="decision_list_of_policy"),
             models.Index(fields=["tenant", "author_id", "-id"], name="decision_list_of_author"),
             models.Index(
+                fields=["tenant", "thread", "received_at"], name="decision_of_thread", condition=~Q(thread="")
+            ),
+            models.Index(
                 fields=["next_try_at"], name="decision_held", condition=Q(next_try_at__isnull=False)
             ),
             models.Index(fields=["id"], name="decision_awaits_case", condition=Q(awaits=Awaits.CASE)),
@@ -96,6 +99,11 @@ class Decision(models.Model):
     @property
     def request_id(self) -> str:
         return self.id.hex
+
+    @property
+    def callers_request_id(self) -> str:
+        """The one that the caller was answered with. A content that was held is decided again under another id."""
+        return (self.redecides_id or self.id).hex
 
 
 class StoredContent(models.Model):

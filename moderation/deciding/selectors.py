@@ -1,7 +1,6 @@
 """Reads about decisions."""
 
 from contextlib import suppress
-from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -35,6 +34,19 @@ def decision_by_request_id(within: QuerySet[Decision], request_id: str) -> Decis
             " contents sent with `do_not_store` have none."
         )
     return decision
+
+
+def decision_that_counts(
+    tenant_id: int | None, *, content_id: str = "", request_id: str = ""
+) -> Decision | None:
+    """The newest decision about a content of this id; or the one of this request, as it was decided again if it was held."""
+    within = Decision.objects.filter(tenant=tenant_id).select_related("revision", "tenant", "content")
+    if content_id:
+        return within.filter(content_id=content_id).order_by("-received_at", "-decided_at").first()
+    with suppress(ValueError):
+        asked = Q(pk=UUID(hex=request_id)) | Q(redecides=UUID(hex=request_id))
+        return within.filter(asked).order_by("-decided_at").first()
+    return None
 
 
 def decisions_matching(within: QuerySet[Decision], text: str) -> QuerySet[Decision]:
@@ -71,7 +83,3 @@ def held_decisions(*, due_only: bool = True) -> QuerySet[Decision]:
     if due_only:
         held = held.filter(next_try_at__lte=Now())
     return held.order_by("next_try_at")
-
-
-def expired_decisions(before: datetime) -> QuerySet[Decision]:
-    return Decision.objects.filter(received_at__lt=before)

@@ -1,6 +1,8 @@
 """The views of moderation and of decisions, as OpenAPI describes them."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -24,6 +26,9 @@ from moderation.deciding.selectors import (
     newer_decisions,
 )
 from moderation.doors.door import REST, moderate_in_view
+from moderation.review.finals import finals_standing
+from moderation.review.models import FinalDecision
+from moderation.review.serializers import StandingAnswer
 from moderation.rights import ModerationRight
 from registry.access.authentication import ApiKeyAuthentication
 from registry.access.key_ring import Principal
@@ -147,6 +152,10 @@ class StoredDecision(DecisionAnswer):
     received_at = serializers.DateTimeField()
     decided_at = serializers.DateTimeField()
     superseded = serializers.BooleanField(help_text="A newer decision about this content_id counts.")
+    final = StandingAnswer(
+        allow_null=True,
+        help_text="What stands about the content; null while a person decides, and for contents that were allowed at once.",
+    )
 
     def to_representation(self, decision: Any) -> dict[str, Any]:
         explanation = stored_explanation(decision)
@@ -158,11 +167,14 @@ class StoredDecision(DecisionAnswer):
             findings=Findings.from_bytes(decision.findings),
             is_stored=True,
         )
+        finals: Mapping[UUID, FinalDecision] = cast("Any", self.context)["finals"]
+        final = finals.get(decision.pk)
         return {
             **answer,
             "received_at": decision.received_at,
             "decided_at": decision.decided_at,
             "superseded": decision.is_superseded,
+            "final": StandingAnswer(final).data if final is not None else None,
         }
 
 
@@ -236,11 +248,20 @@ class DecisionsView(RegistryViewSet[Decision]):
     serializer_class = StoredDecision
     filter_backends = [StrictFilters]
     filterset_class = DecisionFilters
+    finals: Mapping[UUID, FinalDecision] = {}  # of the decisions that are shown
 
     def get_queryset(self) -> QuerySet[Decision]:
         actor = self.actor
         rows = decisions() if actor.tenant_id is None else decisions_of_tenant(actor.tenant_id)
         return rows.annotate(is_superseded=newer_decisions(), is_hidden=hidden_decisions(actor))
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        page = super().paginate_queryset(queryset)
+        self.finals = finals_standing(page or [])
+        return page
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "finals": self.finals}
 
     @extend_schema(operation_id="list_decisions", summary="List decisions", tags=_TAG)
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -255,4 +276,5 @@ class DecisionsView(RegistryViewSet[Decision]):
     )
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         decision = decision_by_request_id(self.get_queryset(), kwargs["request_id"])
+        self.finals = finals_standing([decision])
         return self.shown(decision)

@@ -13,8 +13,9 @@ def _decide(change: RecordedChange) -> str:
 
 
 def _set_legal_hold(change: RecordedChange) -> str:
-    verb, where = ("put", "on") if change.after["legal_hold"] else ("took", "off")
-    return f"{verb} {change.label} {where} legal hold"
+    if change.after["legal_hold"]:
+        return f"put {change.label} on legal hold"
+    return f"ended the legal hold of {change.label}"
 
 
 def _decide_proposal(change: RecordedChange) -> str:

@@ -44,6 +44,7 @@ from registry.kit.actors import Actor
 from registry.traffic.models import Split
 from registry.traffic.services import set_approval_rule
 from roundhouse.data_folder import explain_os_error
+from roundhouse.demo_contents import contents_to_send, describe_violations
 from roundhouse.env import ROOT
 
 
@@ -106,6 +107,8 @@ class Credentials(TypedDict):
 class DemoCredentials(Credentials):
     moderator_user: str
     moderator_password: str
+    lead_user: str
+    lead_password: str
 
 
 def prepare() -> str:
@@ -128,6 +131,7 @@ def prepare_demo(name: str = "examples", tell: Callable[[str], None] = lambda li
         _save_credentials(path, credentials)
     _import_examples(demo.models, tell, command_actor("serve"))
     _publish_policy(demo.policy, tell, command_actor("serve"))
+    describe_violations(command_actor("serve"))
     return f"{_welcome_again(credentials, demo)}Only warnings are logged here; set ROUNDHOUSE_LOG_LEVEL=info for more. {STOP}\n"
 
 
@@ -140,13 +144,15 @@ def saved_welcome() -> str | None:
 
 def _welcome_again(credentials: DemoCredentials, *demos: Demo) -> str:
     moderator = f"{credentials['moderator_user']} / {credentials['moderator_password']}"
+    lead = f"{credentials['lead_user']} / {credentials['lead_password']}"
     here: DemoCredentials = {**credentials, "url": settings.PUBLIC_URL}
     return _welcome(
         here,
         f"Saved in {_credentials_path()} (only you can read it); `manage.py credentials` prints this again. "
         "Delete the file when you are done trying things out.",
         *demos,
-        more=f"  moderator  {moderator}   (reads decisions, edits policies)\n",
+        more=f"  moderator  {moderator}   (reviews contents, edits policies)\n"
+        f"  lead       {lead}   (decides appeals and what reviewers escalate)\n",
     )
 
 
@@ -186,11 +192,17 @@ def _create_credentials() -> Credentials:
 
 @transaction.atomic
 def _create_demo_credentials() -> DemoCredentials:
-    roles = [ModerationRole.REVIEWER, ModerationRole.POLICY_EDITOR]
+    by = command_actor("serve")
+    reviews, leads = (
+        [ModerationRole.REVIEWER, ModerationRole.POLICY_EDITOR],
+        [ModerationRole.LEAD, ModerationRole.CHILD_SAFETY],
+    )
     return {
         **_create_credentials(),
         "moderator_user": "moderator",
-        "moderator_password": create_or_reset_person("moderator", roles, command_actor("serve")),
+        "moderator_password": create_or_reset_person("moderator", reviews, by),
+        "lead_user": "lead",
+        "lead_password": create_or_reset_person("lead", leads, by),
     }
 
 
@@ -345,6 +357,15 @@ def requests_to_answer(name: str) -> list[SampleRequest]:
     samples = [*(_sample_requests(DEMOS[name]) if name == "real" else []), *_moderation_requests()]
     key = {"Authorization": f"Bearer {credentials['api_key']}"}
     return [replace(sample, headers={**sample.headers, **key}) for sample in samples]
+
+
+def contents_of_demo() -> list[SampleRequest]:
+    """What gives people something to review. They are sent once, and their answers are not printed."""
+    credentials = _read_credentials(_credentials_path())
+    if credentials is None or not default_policy().exists():
+        return []
+    headers = {**_JSON, "Authorization": f"Bearer {credentials['api_key']}"}
+    return [SampleRequest("contents", path, "", body, headers) for path, body in contents_to_send()]
 
 
 def _sample_requests(demo: Demo) -> list[SampleRequest]:

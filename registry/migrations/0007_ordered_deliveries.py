@@ -17,13 +17,17 @@ class Migration(migrations.Migration):
                 max_length=200,
             ),
         ),
+        migrations.RemoveIndex(model_name="delivery", name="delivery_due"),
         migrations.AddIndex(
             model_name="delivery",
             index=models.Index(
-                condition=models.Q(
-                    ("status__in", ["waiting", "sending"]),
-                    models.Q(("order_key", ""), _negated=True),
-                ),
+                condition=models.Q(("ended_at", None)), fields=["due_at"], name="delivery_due"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("ended_at", None)),
                 fields=["subscription", "order_key", "id"],
                 name="delivery_order",
             ),

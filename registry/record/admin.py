@@ -322,7 +322,8 @@ class DeliveryPage(ButtonPage, RecordPage, ModelAdmin[Delivery]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
         first_before = deliveries_before().order_by("pk").values("pk")[:1]
-        return super().get_queryset(request).annotate(waits_for=Subquery(first_before))
+        rows: QuerySet[Delivery] = super().get_queryset(request).annotate(waits_for=Subquery(first_before))
+        return rows
 
     @display(description="next attempt", ordering="due_at")
     def next_attempt(self, delivery: Any) -> str:

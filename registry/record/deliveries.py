@@ -12,7 +12,7 @@ from registry.kit.actors import Actor
 from registry.record import channels, events
 from registry.record.channels import SendResult
 from registry.record.models import Delivery
-from registry.record.selectors import OPEN, deliveries_before
+from registry.record.selectors import deliveries_before
 from registry.record.subscriptions import RIGHT
 
 log = structlog.get_logger("registry.record")
@@ -72,7 +72,7 @@ def resend(delivery: Delivery, *, by: Actor) -> Delivery:
 
 def _due() -> QuerySet[Delivery]:
     """The deliveries to attempt now: due, and in order after none that is still open."""
-    due = Delivery.objects.filter(status__in=OPEN, due_at__lte=timezone.now())
+    due = Delivery.objects.filter(ended_at=None, due_at__lte=timezone.now())
     return due.filter(~Exists(deliveries_before()))
 
 
@@ -118,8 +118,8 @@ def _write_result(delivery: Delivery, result: SendResult, *, took_ms: int) -> bo
 def _start_next(delivery: Delivery) -> None:
     """Start the delivery that comes after this one in order."""
     later = Delivery.objects.filter(
-        subscription=delivery.subscription_id, order_key=delivery.order_key, status__in=OPEN
+        subscription=delivery.subscription_id, order_key=delivery.order_key, ended_at=None
     )
-    next_id = later.exclude(order_key="").order_by("pk").values_list("pk", flat=True).first()
+    next_id = later.order_by("pk").values_list("pk", flat=True).first()
     if next_id is not None:
         events.send_on_commit(next_id)

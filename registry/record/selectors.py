@@ -15,8 +15,6 @@ from registry.record.models import AuditRecord, Delivery, Subscription
 R = TypeVar("R", bound=Row)
 
 READ = "read_record"
-# The statuses of a delivery that has not ended.
-OPEN = (Delivery.Status.WAITING, Delivery.Status.SENDING)
 _CHANGES_SEARCHED = 300
 _MAX_REASONS = 8
 
@@ -81,7 +79,7 @@ def past_reasons(by: Actor, actions: Collection[str]) -> list[str]:
 
 def deliveries_before() -> QuerySet[Delivery]:
     """For a subquery: what the outer delivery has to wait for, the open ones before it with its order key."""
-    open_in_order = Delivery.objects.exclude(order_key="").filter(status__in=OPEN)
+    open_in_order = Delivery.objects.exclude(order_key="").filter(ended_at=None)
     return open_in_order.filter(
         subscription=OuterRef("subscription"), order_key=OuterRef("order_key"), pk__lt=OuterRef("pk")
     )

@@ -9,7 +9,7 @@ from registry.kit.registrations import Registrations
 from registry.traffic.models import Split
 
 
-class Verdict(StrEnum):
+class ReadinessState(StrEnum):
     READY = "ready"
     WAIT = "wait"
     NEVER = "never"  # a version cannot be loaded: the split expires
@@ -17,11 +17,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    verdict: Verdict
+    state: ReadinessState
     sentence: str = ""
 
 
-READY = Readiness(Verdict.READY)
+READY = Readiness(ReadinessState.READY)
 
 
 def _always_ready(_split: Split) -> Readiness:
@@ -47,7 +47,7 @@ def readiness_of(split: Split) -> Readiness:
     """Return the first result that is not ready, or READY if there is none."""
     for check in READINESS:
         readiness = check.readiness(split)
-        if readiness.verdict is not Verdict.READY:
+        if readiness.state is not ReadinessState.READY:
             return readiness
     return READY
 

@@ -15,7 +15,7 @@ from registry.errors import Invalid
 from registry.kit.actors import Actor, in_scope
 from registry.traffic.assignment import ranges
 from registry.traffic.models import Arm, Hold, Split, SplitRequest
-from registry.traffic.readiness import Verdict, readiness_of
+from registry.traffic.readiness import ReadinessState, readiness_of
 from registry.traffic.transitions import RequestStatus, Status
 
 
@@ -150,7 +150,7 @@ def waiting_for(split: Split) -> Waiting | None:
     readiness = readiness_of(split)
     sentence = readiness.sentence or "ready, about to become current"
     freeze = open_hold(split.model, Hold.Kind.FROZEN)
-    if freeze is not None and not split.goes_back and readiness.verdict is Verdict.READY:
+    if freeze is not None and not split.goes_back and readiness.state is ReadinessState.READY:
         sentence = f"the Model is frozen ({freeze.text})"
     at = split.created_at + timedelta(seconds=settings.WARM_LIMIT_S)
     left_s = int((at - timezone.now()).total_seconds())

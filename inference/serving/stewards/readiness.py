@@ -17,10 +17,10 @@ from registry.errors import GateFailed
 from registry.kit.admin.facts import size
 from registry.traffic.gates import GateOutcome, GateResult, SplitPlan
 from registry.traffic.models import Split
-from registry.traffic.readiness import Readiness, Verdict
+from registry.traffic.readiness import Readiness, ReadinessState
 
 MEMORY_GATE = "memory"
-_READY = Readiness(Verdict.READY)
+_READY = Readiness(ReadinessState.READY)
 
 
 def engines_for(model: Model) -> list[EngineReport]:
@@ -42,13 +42,15 @@ def engines_are_warm(split: Split) -> Readiness:
     numbers = dict(split.arms.values_list("version_id", "version__number"))
     broken = split.arms.exclude(version__broken_at=None).values_list("version__number", flat=True).first()
     if broken is not None:
-        return Readiness(Verdict.NEVER, f"Version {broken} is broken: it crashed processes that ran it.")
+        return Readiness(
+            ReadinessState.NEVER, f"Version {broken} is broken: it crashed processes that ran it."
+        )
     warm: dict[str, set[int]] = defaultdict(set)
     for row in _held_as_served(engines, numbers):
         has_tried = row.engine.followed >= split.model.route_revision
         if row.state == HeldState.FAILED and has_tried:
             return Readiness(
-                Verdict.NEVER, f"{row.engine} cannot load the split's versions. {row.reason}"[:500]
+                ReadinessState.NEVER, f"{row.engine} cannot load the split's versions. {row.reason}"[:500]
             )
         if _is_warm(row):
             warm[row.engine_id].add(row.version_id)
@@ -56,7 +58,7 @@ def engines_are_warm(split: Split) -> Readiness:
     if done == len(engines):
         return _READY
     are = "engine is" if len(engines) == 1 else "engines are"
-    return Readiness(Verdict.WAIT, f"{done} of {len(engines)} {are} warm")
+    return Readiness(ReadinessState.WAIT, f"{done} of {len(engines)} {are} warm")
 
 
 def warm_everywhere(model: Model, version_ids: Collection[int]) -> frozenset[int]:

@@ -8,7 +8,7 @@ from typing import Any
 Spec = Mapping[str, Any]  # name, datatype, shape, optional, any_rank, as stored in a version's signature
 
 
-class Effect(StrEnum):
+class ChangeEffect(StrEnum):
     COMPATIBLE = "compatible"
     BREAKING = "breaking"
 
@@ -20,12 +20,12 @@ class Change:
     side: str
     name: str
     kind: str
-    effect: Effect
+    effect: ChangeEffect
     sentence: str
 
     @property
     def is_breaking(self) -> bool:
-        return self.effect is Effect.BREAKING
+        return self.effect is ChangeEffect.BREAKING
 
 
 def signature_diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
@@ -56,16 +56,18 @@ def _side(side: str, old: Sequence[Spec], new: Sequence[Spec]) -> list[Change]:
 
 def _removed(side: str, name: str) -> Change:
     does = "send" if side == "input" else "read"
-    return Change(side, name, "removed", Effect.BREAKING,
+    return Change(side, name, "removed", ChangeEffect.BREAKING,
                   f"The {side} {name!r} was removed; callers that {does} it fail.")  # fmt: skip
 
 
 def _added(side: str, name: str, spec: Spec) -> Change:
     if side == "output":
-        return Change(side, name, "added", Effect.COMPATIBLE, f"The output {name!r} is new.")
+        return Change(side, name, "added", ChangeEffect.COMPATIBLE, f"The output {name!r} is new.")
     if spec.get("optional"):
-        return Change(side, name, "added", Effect.COMPATIBLE, f"The input {name!r} is new, and optional.")
-    return Change(side, name, "added", Effect.BREAKING,
+        return Change(
+            side, name, "added", ChangeEffect.COMPATIBLE, f"The input {name!r} is new, and optional."
+        )
+    return Change(side, name, "added", ChangeEffect.BREAKING,
                   f"The input {name!r} is new and required; callers do not send it yet.")  # fmt: skip
 
 
@@ -73,12 +75,12 @@ def _changed(side: str, name: str, old: Spec, new: Spec) -> list[Change]:
     changes = []
     if old["datatype"] != new["datatype"]:
         sentence = f"The {side} {name!r} was {old['datatype']} and is now {new['datatype']}."
-        changes.append(Change(side, name, "datatype", Effect.BREAKING, sentence))
+        changes.append(Change(side, name, "datatype", ChangeEffect.BREAKING, sentence))
     changes += _shape(side, name, old, new)
     if side == "input" and bool(old.get("optional")) != bool(new.get("optional")):
         required = not new.get("optional")
         said = "must now be sent" if required else "may now be left out"
-        effect = Effect.BREAKING if required else Effect.COMPATIBLE
+        effect = ChangeEffect.BREAKING if required else ChangeEffect.COMPATIBLE
         changes.append(
             Change(side, name, "required" if required else "optional", effect, f"The input {name!r} {said}.")
         )
@@ -91,11 +93,11 @@ def _shape(side: str, name: str, old: Spec, new: Spec) -> list[Change]:
         return []
     # An input must accept everything it accepted before; an output must stay within its old shape.
     wide, narrow = (new, old) if side == "input" else (old, new)
-    effect = Effect.COMPATIBLE if _holds(wide, narrow) else Effect.BREAKING
+    effect = ChangeEffect.COMPATIBLE if _holds(wide, narrow) else ChangeEffect.BREAKING
     is_rank = not (old.get("any_rank") or new.get("any_rank")) and len(old["shape"]) != len(new["shape"])
     if is_rank:
         kind = "rank"
-    elif effect is Effect.COMPATIBLE:
+    elif effect is ChangeEffect.COMPATIBLE:
         kind = "wider" if side == "input" else "narrower"
     else:
         kind = "dims"

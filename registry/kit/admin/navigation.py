@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse, reverse_lazy
 from django.utils.text import capfirst
 
+from registry.kit.admin.theme import actor
 from registry.kit.registrations import Registrations
 
 log = structlog.get_logger("roundhouse.console")
@@ -53,11 +54,37 @@ class ListLink:
         app, name = self.table.split(".")
         return f"{app}.view_{name}"
 
-    def url_name(self, page: str = "changelist") -> str:
+    @property
+    def url_name(self) -> str:
+        return self._page("changelist")
+
+    @property
+    def add_url_name(self) -> str:
+        return self._page("add")
+
+    def _page(self, page: str) -> str:
         return f"admin:{self.table.replace('.', '_')}_{page}"
 
+    def is_shown(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(self.permission)
 
-NAVIGATION: Registrations[ListLink] = Registrations("navigation link")
+
+@dataclass(frozen=True, slots=True)
+class OwnPageLink:
+    """A link to a page that is no table's list; shown to those who hold the right. `badge` as for lists."""
+
+    url_name: str
+    title: str
+    icon: str
+    right: str
+    group: str = ""
+    badge: Callable[[HttpRequest], Badge | None] | None = None
+
+    def is_shown(self, request: HttpRequest) -> bool:
+        return self.right in actor(request).rights
+
+
+NAVIGATION: Registrations[ListLink | OwnPageLink] = Registrations("navigation link")
 
 
 def add_links(*links: ListLink, order: int) -> None:
@@ -72,7 +99,7 @@ def navigation_groups(request: HttpRequest) -> list[dict[str, Any]]:
         "": [{"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")}]
     }
     for link in NAVIGATION:
-        if _may_view(link.permission, request):
+        if link.is_shown(request):
             groups.setdefault(link.group, []).append(_item(link, request))
     closed = request.COOKIES.get(CLOSED_COOKIE, "").split(".")
     return [
@@ -88,19 +115,19 @@ def navigation_groups(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def visible_pages(request: HttpRequest) -> Iterator[tuple[str, str, str, str]]:
-    """(title, group, URL, icon) of each list that the person may open, and of each page that adds to one."""
+    """(title, group, URL, icon) of each page that the person may open, and of each page that adds to a list."""
     for link in NAVIGATION:
-        if not _may_view(link.permission, request):
+        if not link.is_shown(request):
             continue
         group = link.group if link.group != link.title else ""
-        yield link.title, group, reverse(link.url_name()), link.icon
-        if link.add_title and _may_add(link, request):
-            yield link.add_title, link.title, reverse(link.url_name("add")), "add"
+        yield link.title, group, reverse(link.url_name), link.icon
+        if isinstance(link, ListLink) and link.add_title and _may_add(link, request):
+            yield link.add_title, link.title, reverse(link.add_url_name), "add"
 
 
 def link_of(table: str) -> ListLink | None:
     """The sidebar's link to a table's list."""
-    return next((link for name, link in NAVIGATION.items() if name == table), None)
+    return next((link for link in NAVIGATION if isinstance(link, ListLink) and link.table == table), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +160,16 @@ def breadcrumbs(context: Mapping[str, Any]) -> list[Crumb]:
     return [*crumbs, Crumb(str(row), reverse(f"{table}_change", args=[row.pk])), Crumb(done)]
 
 
-def _item(link: ListLink, request: HttpRequest) -> dict[str, Any]:
+def _item(link: ListLink | OwnPageLink, request: HttpRequest) -> dict[str, Any]:
     return {
         "title": link.title,
         "icon": link.icon,
-        "link": reverse_lazy(link.url_name()),
+        "link": reverse_lazy(link.url_name),
         "badge": _badge(link, request),
     }
 
 
-def _badge(link: ListLink, request: HttpRequest) -> Badge | None:
+def _badge(link: ListLink | OwnPageLink, request: HttpRequest) -> Badge | None:
     """A badge that fails is left out, and the page still works."""
     if link.badge is None:
         return None
@@ -160,10 +187,6 @@ def _badge_of_group(badges: Sequence[Badge]) -> Badge | None:
         return None
     count, title = sum(badge.count for badge in badges), ", ".join(badge.title for badge in badges)
     return Badge(count, title, is_bad=any(badge.is_bad for badge in badges))
-
-
-def _may_view(permission: str, request: HttpRequest) -> bool:
-    return request.user.has_perm(permission)
 
 
 def _may_add(link: ListLink, request: HttpRequest) -> bool:

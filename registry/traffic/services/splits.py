@@ -31,7 +31,7 @@ from registry.traffic import policies
 from registry.traffic.assignment import WHOLE, reallot
 from registry.traffic.gates import check_gates, plan_for
 from registry.traffic.models import MAX_ARMS, Arm, Hold, Split, SplitRequest
-from registry.traffic.readiness import Verdict, readiness_of
+from registry.traffic.readiness import ReadinessState, readiness_of
 from registry.traffic.selectors import current_split, open_hold, overdue_splits
 from registry.traffic.transitions import ALLOWED, RequestStatus, Status
 
@@ -107,9 +107,9 @@ def settle_split(*, split: Split, by: Actor) -> Split:
     if waiting.status != Status.WAITING:
         raise StaleState(f"{waiting} is already {waiting.status}.")
     readiness = readiness_of(waiting)
-    if readiness.verdict is Verdict.NEVER:
+    if readiness.state is ReadinessState.NEVER:
         return expire_split(split=waiting, reason=readiness.sentence or "It cannot be made ready.", by=by)
-    if readiness.verdict is Verdict.READY and not _is_held_by_freeze(present, waiting):
+    if readiness.state is ReadinessState.READY and not _is_held_by_freeze(present, waiting):
         before = _audit_fields(current_split(present))
         _make_current(waiting, stamp(present), by)
         return _record(waiting, before, waiting.reason, "activate_split", by)
@@ -127,7 +127,7 @@ def settle_waiting_splits(*, by: Actor) -> None:
 def _settle_or_expire(split: Split, is_overdue: bool, by: Actor) -> None:
     readiness = readiness_of(split)
     with suppress(StaleState):  # another process did it at the same moment
-        if readiness.verdict is not Verdict.WAIT and not _is_held_by_freeze(split.model, split):
+        if readiness.state is not ReadinessState.WAIT and not _is_held_by_freeze(split.model, split):
             settle_split(split=split, by=by)
         elif is_overdue:
             reason = f"It waited longer than the limit of {settings.WARM_LIMIT_S} s. {readiness.sentence}"
@@ -176,7 +176,7 @@ def write_split(
     current = current_split(present)
     before = _audit_fields(current)
     split = _insert(present, number, current, arms, shadows, reason, by, goes_back=goes_back)
-    if readiness_of(split).verdict is Verdict.READY:
+    if readiness_of(split).state is ReadinessState.READY:
         _make_current(split, change, by)
     return _record(split, before, reason, action, by)
 

@@ -1,13 +1,10 @@
-// The pictures of a decision: blurred until somebody wants to see them, which this browser remembers, and with the boxes
-// that detectors found. Boxes come in pixels of the picture, so they are placed when its size is known.
+// The pictures of contents: blurred until somebody wants to see them, and with the boxes that detectors found. Boxes come
+// in pixels of the picture, so they are placed when its size is known. On the page of a decision, this browser remembers
+// the choice; the review console keeps each reviewer's (review.js) and calls `rhPictures`.
 "use strict";
 
 (() => {
   const KEY = "rh-pictures-shown";
-  const pictures = [...document.querySelectorAll("[data-picture]")];
-  const choice = document.querySelector("[data-blur-choice]");
-  if (!pictures.length || !choice) return;
-  const tick = choice.querySelector("input");
 
   const remembered = () => {
     try {
@@ -44,21 +41,32 @@
     setBlurred(picture, picture.hasAttribute("data-blurred"));
   }
 
-  for (const picture of pictures) {
-    const image = picture.querySelector("img");
-    const fail = () => {
-      picture.hidden = true;
-      picture.nextElementSibling.hidden = false;
-    };
-    picture.querySelector("[data-reveal]").addEventListener("click", () => setBlurred(picture, false));
-    setBlurred(picture, !remembered());
-    if (image.complete) image.naturalWidth ? place(picture, image) : fail();
-    else {
-      image.addEventListener("load", () => place(picture, image));
-      image.addEventListener("error", fail);
+  // Returns the pictures in this part of the page.
+  function prepare(part, isBlurred) {
+    const pictures = [...part.querySelectorAll("[data-picture]")];
+    for (const picture of pictures) {
+      const image = picture.querySelector("img");
+      const fail = () => {
+        picture.hidden = true;
+        picture.nextElementSibling.hidden = false;
+      };
+      picture.querySelector("[data-reveal]").addEventListener("click", () => setBlurred(picture, false));
+      setBlurred(picture, isBlurred);
+      if (image.complete) image.naturalWidth ? place(picture, image) : fail();
+      else {
+        image.addEventListener("load", () => place(picture, image));
+        image.addEventListener("error", fail);
+      }
     }
+    return pictures;
   }
 
+  window.rhPictures = { prepare, setBlurred };
+
+  const choice = document.querySelector("[data-blur-choice]");
+  if (!choice) return;
+  const pictures = prepare(document, !remembered());
+  const tick = choice.querySelector("input");
   choice.hidden = false;
   tick.checked = !remembered();
   tick.addEventListener("change", () => {

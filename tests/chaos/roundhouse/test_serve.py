@@ -50,7 +50,7 @@ def test_only_the_owner_can_read_the_credentials(demo):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(demo.credentials) == [
         "url", "operator_user", "operator_password", "approver_user", "approver_password", "api_key",
-        "moderator_user", "moderator_password",
+        "moderator_user", "moderator_password", "lead_user", "lead_password",
     ]  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from registry.catalogue.models import Model
 from registry.record.models import AuditRecord
 from registry.traffic.models import Hold
 from registry.traffic.selectors import live_arms, open_holds
-from tests.support.cases import cases
 from tests.support.clients import client_with
 from tests.support.factories import a_live_model, a_person, a_split, a_version
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 WORDS = {"stop": "text"}  # what the reason is called, where it is not the reason

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from registry.catalogue.models import Model, Version
 from registry.intake.checklist.models import STEPS, CheckRun
 from registry.traffic.models import Arm, Split, SplitRequest
-from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, Verdict
+from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, ReadinessState
 from registry.traffic.services import approve_request, expire_split, set_split
 from tests.support.factories import a_model, a_person, a_version, an_actor
 from tests.support.model_files import looks_like_a_model, put_outside
@@ -98,7 +98,9 @@ def test_task_of_a_model_never_changes():
 @pytest.fixture
 def not_warm():
     """No process is ready for a new split yet."""
-    with READINESS.changed(engines=ReadinessCheck(lambda _split: Readiness(Verdict.WAIT, "Still cold."))):
+    with READINESS.changed(
+        engines=ReadinessCheck(lambda _split: Readiness(ReadinessState.WAIT, "Still cold."))
+    ):
         yield
 
 

@@ -16,7 +16,7 @@ from registry.errors import NotFound
 from registry.traffic import services as traffic
 from registry.traffic.assignment import bucket_of
 from registry.traffic.models import Split
-from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, Verdict
+from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, ReadinessState
 from tests.support.factories import a_person, a_split, an_actor
 from tests.support.live_models import put_ready
 from tests.support.processes import ROOT
@@ -242,7 +242,9 @@ class TestChanges:
         assert "Nothing that decides about answers has changed since." in _told(after, "changes")
 
     def test_a_split_that_had_been_set_and_became_current(self, predict, live, second):
-        with READINESS.changed(engines=ReadinessCheck(lambda _split: Readiness(Verdict.WAIT, "Still cold."))):
+        with READINESS.changed(
+            engines=ReadinessCheck(lambda _split: Readiness(ReadinessState.WAIT, "Still cold."))
+        ):
             waiting = a_split(live.model, 100)
         text = predict()
 

@@ -10,8 +10,8 @@ from registry.access.limits import NO_LIMITS
 from registry.access.models import ApiKey, ObjectScope, Tenant
 from registry.errors import NotAuthenticated
 from registry.record.models import AuditRecord
-from tests.support.cases import cases
 from tests.support.factories import PASSWORD, a_key, a_model, a_person, a_tenant
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 NEW_PASSWORD = "a-longer-horse-battery"

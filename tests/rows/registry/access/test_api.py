@@ -5,9 +5,9 @@ from registry.access import keys
 from registry.access.models import ApiKey, Tenant
 from registry.errors import NotAuthenticated
 from registry.record.models import AuditRecord
-from tests.support.cases import cases
 from tests.support.clients import by_key, client_for
 from tests.support.factories import PASSWORD, a_key, a_model, a_person, a_tenant
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 KEYS, TENANTS, ME = "/api/v1/keys", "/api/v1/tenants", "/api/v1/me"

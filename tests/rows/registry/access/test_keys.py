@@ -17,8 +17,8 @@ from registry.access.policies import Right
 from registry.catalogue.models import Model
 from registry.errors import Invalid, NameTaken, NotAllowed, NotAuthenticated, StaleState
 from registry.record.models import AuditRecord
-from tests.support.cases import cases
 from tests.support.factories import a_key, a_live_model, a_model, a_person, a_tenant, an_actor
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 BY = an_actor()

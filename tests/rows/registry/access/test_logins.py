@@ -11,8 +11,8 @@ from registry.access.login import client_address
 from registry.access.policies import Right
 from registry.errors import NotAllowed
 from registry.record.models import AuditRecord
-from tests.support.cases import cases
 from tests.support.factories import PASSWORD, a_person, an_actor
+from tests.support.tables import cases
 from tests.support.together import at_once
 
 LOGIN = "/admin/login/"

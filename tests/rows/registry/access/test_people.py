@@ -9,8 +9,8 @@ from registry.access.services import Person
 from registry.errors import Conflict, Invalid, NameTaken, NotAllowed
 from registry.kit.actors import Source
 from registry.record.models import AuditRecord
-from tests.support.cases import cases
 from tests.support.factories import PASSWORD, a_model, a_person, an_actor
+from tests.support.tables import cases
 from tests.support.together import at_once
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,7 @@ from registry.catalogue.services import clear_crashes, record_crash
 from registry.errors import Invalid, NotAllowed, StaleState, VersionNotReady
 from registry.record.models import AuditRecord, Event
 from registry.traffic.models import Split
-from registry.traffic.readiness import Verdict
+from registry.traffic.readiness import ReadinessState
 from registry.traffic.services import ask_for_split, roll_back, set_split
 from tests.support.engines import an_engine
 from tests.support.factories import a_key, a_live_model, a_person, a_split, a_version, an_actor
@@ -136,7 +136,7 @@ def test_a_split_that_waits_for_it_is_given_up():
 
     from inference.serving.stewards.readiness import engines_are_warm
 
-    assert engines_are_warm(Split.objects.get(pk=split.pk)).verdict is Verdict.NEVER
+    assert engines_are_warm(Split.objects.get(pk=split.pk)).state is ReadinessState.NEVER
 
 
 class TestClearing:

@@ -10,7 +10,7 @@ from inference.measure.selectors import written_until
 from registry.access.services import revoke_key
 from registry.catalogue.models import Model
 from registry.catalogue.services import archive_version
-from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, Verdict
+from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, ReadinessState
 from registry.traffic.services import freeze_model, stop_model
 from tests.support.factories import a_key, a_live_model, a_model, a_split, a_version, an_actor
 
@@ -35,7 +35,7 @@ def preview(client, operator):
 
 
 def waiting_split(model, *shares):
-    with READINESS.changed(engines=ReadinessCheck(lambda _split: Readiness(Verdict.WAIT))):
+    with READINESS.changed(engines=ReadinessCheck(lambda _split: Readiness(ReadinessState.WAIT))):
         return a_split(model, *shares)
 
 

@@ -6,7 +6,7 @@ from django.urls import reverse
 from registry.console.requests import shown_request
 from registry.traffic import services
 from registry.traffic.models import SplitRequest
-from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, Verdict
+from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, ReadinessState
 from registry.traffic.selectors import current_split
 from registry.traffic.transitions import RequestStatus
 from tests.support import factories as make
@@ -90,7 +90,7 @@ def test_another_person_approves(client, model, operator, approver):
 def test_a_split_that_waits_refreshes_its_pages_until_it_is_current(client, model, operator, approver):
     request = asked(client, model, operator, 90, 10)
     page = reverse("admin:registry_model_change", args=[model.pk])
-    waits = ReadinessCheck(lambda _split: Readiness(Verdict.WAIT, "0 of 2 engines are warm"))
+    waits = ReadinessCheck(lambda _split: Readiness(ReadinessState.WAIT, "0 of 2 engines are warm"))
     logged_in(client, approver)
 
     with READINESS.changed(engines=waits):

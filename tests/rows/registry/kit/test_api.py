@@ -13,9 +13,9 @@ from registry.kit.api import etag_of, idempotency
 from registry.kit.api.idempotency import read_key
 from registry.kit.api.models import IdempotencyRecord
 from registry.tasks import sweep_idempotency
-from tests.support.cases import cases
 from tests.support.clients import client_for, signed_in
 from tests.support.factories import a_model, a_person, a_tenant
+from tests.support.tables import cases
 from tests.support.together import at_once
 
 pytestmark = pytest.mark.django_db

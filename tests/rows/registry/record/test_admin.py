@@ -12,8 +12,8 @@ from registry.record.audit import AuditSubject
 from registry.record.checkpoints import write_checkpoint
 from registry.record.events import emit
 from registry.record.models import AuditRecord, Delivery, Event, Subscription
-from tests.support.cases import cases
 from tests.support.factories import a_live_model, a_model, a_person
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/registry/auditrecord/"
@@ -302,6 +302,27 @@ def test_the_list_of_deliveries_says_when_the_next_attempt_is_only_if_there_is_o
     delivered = admin.get(address).content.decode()
     assert badge.format("good", "delivered") in delivered
     assert f'datetime="{due}"' not in delivered
+
+
+def test_a_delivery_that_waits_for_another_names_it(admin, one_of_each):
+    Delivery.objects.all().delete()
+    for number in "123":
+        subject = AuditSubject("split", number, number)
+        emit("split_changed", subject=subject, data={}, summary=number, order_key="case:7")
+    first, second, third = (
+        Delivery.objects.filter(subscription=one_of_each).order_by("pk").values_list("pk", flat=True)
+    )
+    Delivery.objects.filter(pk=first).update(status="delivered", ended_at=timezone.now())
+
+    listed = admin.get(reverse("admin:registry_delivery_changelist")).text
+    page = strip_tags(admin.get(reverse("admin:registry_delivery_change", args=[third])).text)
+    page_of_next = admin.get(reverse("admin:registry_delivery_change", args=[second])).text
+
+    assert f"after delivery {second}" in listed
+    assert f"after delivery {first}" not in listed
+    assert f"after delivery {second}" in page
+    assert "case:7" in page
+    assert "after delivery" not in page_of_next
 
 
 class TestLastDelivery:

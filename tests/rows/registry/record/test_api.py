@@ -3,9 +3,9 @@ import pytest
 from registry.record.audit import AuditSubject
 from registry.record.events import emit
 from registry.record.models import AuditRecord, Delivery, Event, Subscription
-from tests.support.cases import cases
 from tests.support.clients import client_for
 from tests.support.factories import a_model
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 WISH = {"name": "hook", "kinds": ["split_changed"], "url": "https://public.example/hook"}
@@ -135,6 +135,17 @@ def test_a_test_becomes_a_delivery(admin, address):
 
     assert response.status_code == 202
     assert admin.get(response["Location"]).json()["subscription"] == "hook"
+
+
+def test_a_delivery_shows_its_order_key_until_it_is_sent_again(admin, lines):
+    subject = AuditSubject("split", "3", "a split")
+    emit("split_changed", subject=subject, data={}, summary="It changed.", order_key="case:7")
+    delivery = Delivery.objects.get(event__object_id="3")
+    address = f"/api/v1/deliveries/{delivery.pk}"
+    assert admin.get(address).json()["order_key"] == "case:7"
+
+    Delivery.objects.filter(pk=delivery.pk).update(status="failed", ended_at=delivery.created_at)
+    assert admin.post(f"{address}/resend").json()["order_key"] == ""
 
 
 def test_a_delivery_is_sent_again_when_it_is_over(admin, lines):

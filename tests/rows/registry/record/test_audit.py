@@ -12,7 +12,7 @@ from registry.record.chain import GENESIS
 from registry.record.checkpoints import write_checkpoint
 from registry.record.models import AuditCheckpoint, AuditRecord, Lease
 from registry.record.verification import verify
-from tests.support.cases import cases
+from tests.support.tables import cases
 from tests.support.together import at_once
 
 pytestmark = pytest.mark.django_db

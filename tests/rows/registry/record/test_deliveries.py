@@ -16,7 +16,7 @@ from registry.record.channels import SendResult, secret_of, signed_headers
 from registry.record.deliveries import BACK_OFF, deliver, resend, sweep
 from registry.record.events import emit
 from registry.record.models import Delivery, Subscription
-from tests.support.cases import cases
+from tests.support.tables import cases
 from tests.support.together import at_once
 
 pytestmark = pytest.mark.django_db

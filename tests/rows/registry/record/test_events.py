@@ -5,9 +5,9 @@ from registry.record import events
 from registry.record.audit import AuditSubject
 from registry.record.events import EVENT_KINDS, emit
 from registry.record.models import Delivery, Event, Subscription
-from tests.support.cases import cases
 from tests.support.factories import a_model
 from tests.support.processes import ROOT
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 SPLIT = AuditSubject("split", "3", "fraud-score split 3", model_slug="fraud-score")
@@ -126,6 +126,64 @@ def test_what_follows_after_it_was_sent_waits_for_the_window_together(
     assert (first.count, second.count) == (1, 2)
     assert second.due_at - second.created_at > events.GROUP_WINDOW / 2
     assert sent == [first.pk]
+
+
+@pytest.mark.both
+def test_events_with_an_order_key_are_not_grouped(subscribe, sent, django_capture_on_commit_callbacks):
+    subscribe()
+    with django_capture_on_commit_callbacks(execute=True):
+        first, second = _tell(order_key="case:7"), _tell(order_key="case:7")
+        without = _tell()
+        last = _tell(order_key="case:7")
+
+    rows = list(Delivery.objects.order_by("pk"))
+    assert [row.event for row in rows] == [first, second, without, last]
+    assert {row.count for row in rows} == {1}
+    assert [row.order_key for row in rows] == ["case:7", "case:7", "", "case:7"]
+    assert sent == [row.pk for row in rows]
+
+
+@pytest.mark.both
+def test_an_order_key_is_cut_to_its_column(subscribe):
+    subscribe()
+    _tell(order_key="a" * 300)
+
+    assert Delivery.objects.get().order_key == "a" * 200
+
+
+@pytest.mark.both
+@cases(
+    "given, count",
+    another_kind=({"kinds": ["worker_lost"]}, 1),
+    its_kind=({"kinds": ["split_changed"]}, 1),
+    every_kind=({}, 1),
+    switched_off=({"kinds": ["worker_lost"], "enabled": False}, 0),
+)
+@pytest.mark.parametrize("order_key", ["", "case:7"])
+def test_a_named_subscription_is_told_once_whatever_its_kinds(subscribe, given, count, order_key):
+    named = subscribe(**given)
+    subscribe("other", kinds=["worker_lost"])
+
+    _tell(also_to=[named, named], order_key=order_key)
+
+    assert [(row.subscription, row.count) for row in Delivery.objects.all()] == [(named, 1)] * count
+
+
+def test_a_named_subscription_is_told_whatever_its_model(subscribe):
+    named = subscribe(model=a_model("churn"))
+
+    _tell(also_to=[named])
+
+    assert Delivery.objects.get().subscription == named
+
+
+def test_one_switched_off_since_it_was_read_is_not_told(subscribe):
+    named = subscribe(kinds=["worker_lost"])
+    Subscription.objects.update(enabled=False)
+
+    _tell(also_to=[named])
+
+    assert not Delivery.objects.exists()
 
 
 @cases(

@@ -14,8 +14,8 @@ from registry.record.subscriptions import (
     renew_secret,
     send_test,
 )
-from tests.support.cases import cases
 from tests.support.factories import a_model, a_person, an_actor
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 SETTINGS = SubscriptionSettings(name="hook", kinds=["split_changed"], url="https://public.example/hook")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry.traffic.readiness import READINESS, READY, Readiness, ReadinessCheck, Verdict
+from registry.traffic.readiness import READINESS, READY, Readiness, ReadinessCheck, ReadinessState
 
 
 @pytest.fixture
@@ -10,7 +10,7 @@ def verdict():
     """Sets how ready splits are."""
     readiness = READY
 
-    def set_verdict(word: Verdict, sentence: str = ""):
+    def set_verdict(word: ReadinessState, sentence: str = ""):
         nonlocal readiness
         readiness = Readiness(word, sentence)
 

@@ -4,9 +4,9 @@ import pytest
 from django.utils import timezone
 
 from registry.traffic.models import Split
-from tests.support.cases import cases
 from tests.support.clients import by_key, client_with
 from tests.support.factories import a_key, a_live_model, a_model, a_split, seconds
+from tests.support.tables import cases
 from tests.support.together import at_once
 
 V1 = "/api/v1/models"

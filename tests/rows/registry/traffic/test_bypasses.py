@@ -20,11 +20,11 @@ from registry.errors import ApprovalNeeded, Conflict, Invalid, NotAllowed, Stale
 from registry.kit.actors import Source
 from registry.traffic import services as traffic
 from registry.traffic.models import SplitRequest
-from registry.traffic.readiness import Verdict
+from registry.traffic.readiness import ReadinessState
 from registry.traffic.services import approvals
 from tests.rows.registry.traffic.two_people import a_guarded_model, approve, ask, live_percents, shares_of
-from tests.support.cases import cases
 from tests.support.factories import a_live_model, a_person, a_split, a_tenant, an_actor
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 
@@ -135,7 +135,7 @@ def test_the_leaders_name_cannot_be_lent_to_another(model):
 def test_switching_the_rule_on_catches_what_waits(verdict):
     """A split that one person wrote and that waits for engines would come after the rule."""
     model = a_live_model(90, 10)
-    verdict(Verdict.WAIT)
+    verdict(ReadinessState.WAIT)
     a_split(model, 50, 50)
 
     with pytest.raises(Conflict, match="without approval"):

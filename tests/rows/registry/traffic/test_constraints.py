@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from registry.traffic.models import Arm, Hold, Split
 from registry.traffic.transitions import Status
-from tests.support.cases import cases
 from tests.support.factories import a_live_model, a_model, a_version
+from tests.support.tables import cases
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 NOW = timezone.now()

@@ -25,7 +25,7 @@ from registry.errors import RoundhouseError
 from registry.kit.actors import Actor, Source
 from registry.traffic import services as traffic
 from registry.traffic.models import Split, SplitRequest
-from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, Verdict
+from registry.traffic.readiness import READINESS, Readiness, ReadinessCheck, ReadinessState
 from registry.traffic.services import approvals, rollback, splits
 from tests.rows.registry.traffic.judging import look, wrongs, wrongs_with_settling
 from tests.support.factories import a_model, a_person, a_split, a_tenant, a_version, an_actor
@@ -70,7 +70,7 @@ class EverySequence(RuleBasedStateMachine):
         super().__init__()
         self.transaction = transaction.atomic()
         self.transaction.__enter__()
-        self.verdict = Verdict.READY
+        self.verdict = ReadinessState.READY
         check = ReadinessCheck(lambda _: Readiness(self.verdict, "because"))
         self.readiness = READINESS.changed(engines=check)
         self.readiness.__enter__()
@@ -175,7 +175,7 @@ class EverySequence(RuleBasedStateMachine):
     def put_away(self, caller, choice, verb):
         self.does(verb, caller, version=self.versions[choice % VERSIONS], reason="x")
 
-    @rule(verdict=st.sampled_from(Verdict))
+    @rule(verdict=st.sampled_from(ReadinessState))
     def warmth_changes(self, verdict):
         self.verdict = verdict
 

@@ -5,9 +5,9 @@ import pytest
 from registry.access.policies import Role
 from registry.traffic.models import SplitRequest
 from tests.rows.registry.traffic.two_people import a_guarded_model, ask
-from tests.support.cases import cases
 from tests.support.clients import client_for
 from tests.support.factories import a_live_model, a_model, a_split, a_version, an_actor
+from tests.support.tables import cases
 
 V1 = "/api/v1/models"
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,7 @@ from registry.catalogue.models import Model
 from registry.catalogue.services import archive_version, unarchive_version
 from registry.errors import Conflict, Invalid, NotFound, StaleState, VersionNotReady
 from registry.record.models import AuditRecord
-from registry.traffic.readiness import Verdict
+from registry.traffic.readiness import ReadinessState
 from registry.traffic.selectors import previous_split, versions_ever_live, waiting_for
 from registry.traffic.services import freeze_model, roll_back, set_split, settle_waiting_splits
 from tests.support.factories import a_live_model, a_split, a_version, an_actor
@@ -81,9 +81,9 @@ def test_a_shadow_was_never_live(model):
 
 
 def test_what_waited_and_expired_was_never_live(model, verdict):
-    verdict(Verdict.WAIT)
+    verdict(ReadinessState.WAIT)
     a_split(model, 100, versions=[numbered(model, 4)])
-    verdict(Verdict.READY)
+    verdict(ReadinessState.READY)
     a_split(model, 100, versions=[numbered(model, 3)])
 
     with pytest.raises(Conflict, match="was never live"):
@@ -95,24 +95,24 @@ def test_what_waited_and_expired_was_never_live(model, verdict):
 def test_a_cold_rollback_waits_for_engines_and_for_no_freeze(model, verdict, frozen_first):
     if frozen_first:
         freeze_model(model=model, reason="incident", by=an_actor())
-    verdict(Verdict.WAIT, "0 of 1 engine is warm")
+    verdict(ReadinessState.WAIT, "0 of 1 engine is warm")
     split = roll_back(model=model, to_version=numbered(model, 1), reason="x", by=an_actor())
     if not frozen_first:
         freeze_model(model=model, reason="incident", by=an_actor())
     assert waiting_for(split).sentence == "0 of 1 engine is warm"
 
-    verdict(Verdict.READY)
+    verdict(ReadinessState.READY)
     settle_waiting_splits(by=an_actor())
 
     assert live(model) == {1: 10_000}
 
 
 def test_the_negative_control_any_other_split_waits_for_the_freeze_to_end(model, verdict):
-    verdict(Verdict.WAIT)
+    verdict(ReadinessState.WAIT)
     a_split(model, 100, versions=[numbered(model, 1)])
     freeze_model(model=model, reason="incident", by=an_actor())
 
-    verdict(Verdict.READY)
+    verdict(ReadinessState.READY)
     settle_waiting_splits(by=an_actor())
 
     assert live(model) == {3: 10_000}

@@ -9,12 +9,12 @@ from registry.errors import Conflict, Invalid, ModelFrozen, NotAllowed, StaleSta
 from registry.record.models import AuditRecord, Event
 from registry.record.sentences import describe
 from registry.traffic.models import Split
-from registry.traffic.readiness import Verdict
+from registry.traffic.readiness import ReadinessState
 from registry.traffic.services import expire_split, freeze_model, reshuffle, set_split, settle_split
 from registry.traffic.transitions import Status
 from tests.rows.registry.traffic.two_people import shares_of
-from tests.support.cases import cases
 from tests.support.factories import a_live_model, a_model, a_split, a_version, an_actor, an_uploaded_version
+from tests.support.tables import cases
 
 pytestmark = pytest.mark.django_db
 
@@ -190,13 +190,13 @@ def test_a_frozen_model_is_not_reshuffled():
 
 
 def test_a_split_waits_until_it_is_ready(verdict, model):
-    verdict(Verdict.WAIT)
+    verdict(ReadinessState.WAIT)
 
     split = a_split(model, 50, 50)
 
     assert split.status == Status.WAITING
     assert settle_split(split=split, by=an_actor()).status == Status.WAITING
-    verdict(Verdict.READY)
+    verdict(ReadinessState.READY)
     waits = "set split 2: v2 10 → 50 %, v1 90 → 50 %; it waits until its versions are loaded"
     assert describe(AuditRecord.objects.get(action="set_split", object_id=split.pk)) == waits
     assert settle_split(split=split, by=an_actor()).status == Status.CURRENT
@@ -206,9 +206,9 @@ def test_a_split_waits_until_it_is_ready(verdict, model):
 
 
 def test_a_split_that_can_never_be_ready_expires_and_the_old_one_stays(verdict, model):
-    verdict(Verdict.WAIT)
+    verdict(ReadinessState.WAIT)
     split = a_split(model, 50, 50)
-    verdict(Verdict.NEVER, "version 2 cannot be loaded")
+    verdict(ReadinessState.NEVER, "version 2 cannot be loaded")
 
     assert settle_split(split=split, by=an_actor()).status == Status.EXPIRED
     assert model.splits.get(status=Status.CURRENT).number == 1
@@ -217,9 +217,9 @@ def test_a_split_that_can_never_be_ready_expires_and_the_old_one_stays(verdict, 
 
 
 def test_a_newer_split_overtakes_one_that_waits(verdict, model):
-    verdict(Verdict.WAIT)
+    verdict(ReadinessState.WAIT)
     overtaken = a_split(model, 50, 50)
-    verdict(Verdict.READY)
+    verdict(ReadinessState.READY)
 
     a_split(model, 70, 30)
 
@@ -230,10 +230,10 @@ def test_a_newer_split_overtakes_one_that_waits(verdict, model):
 
 
 def test_a_waiting_split_that_gives_share_waits_on_while_the_model_is_frozen(verdict, model):
-    verdict(Verdict.WAIT)
+    verdict(ReadinessState.WAIT)
     split = a_split(model, 50, 50)
     freeze_model(model=model, reason="no", by=an_actor())
-    verdict(Verdict.READY)
+    verdict(ReadinessState.READY)
 
     assert settle_split(split=split, by=an_actor()).status == Status.WAITING
 

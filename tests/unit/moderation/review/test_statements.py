@@ -223,6 +223,9 @@ class TestWhatIsWritten:
         assert written.endswith((" Somebody…", " wrote…", " this.…"))
         assert facts.startswith(written[:-1])
 
+    def test_spaces_around_a_text_go(self):
+        assert statement_of(replace(BLOCKED, facts=f" {BLOCKED.facts}\n")) == statement_of(BLOCKED)
+
     def test_a_text_without_spaces_is_cut_anywhere(self):
         written = statement_of(replace(BLOCKED, explanation=f"a {'字' * 3000}"))
 

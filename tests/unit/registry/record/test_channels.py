@@ -4,8 +4,8 @@ import re
 import pytest
 
 from registry.record.channels import new_salt, secret_of, signed_headers
-from tests.support.cases import cases
 from tests.support.processes import ROOT
+from tests.support.tables import cases
 
 BODY = b'{"type":"test"}'
 PAGE = ROOT / "docs" / "events.md"

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.traffic.assignment import WHOLE, bucket_of, header_text, key_text, ranges, reallot
-from tests.support.cases import cases
 from tests.support.processes import ROOT
+from tests.support.tables import cases
 
 ROUTING = ROOT / "docs" / "routing.md"
 KEYS = 100_000

@@ -6,7 +6,7 @@ from django.conf import settings
 from registry.catalogue.models import Model
 from registry.record.models import Event
 from registry.traffic.models import Split
-from registry.traffic.readiness import Verdict, readiness_of, warm_among
+from registry.traffic.readiness import ReadinessState, readiness_of, warm_among
 from registry.traffic.selectors import waiting_for
 from registry.traffic.services import freeze_model, roll_back, settle_waiting_splits
 from tests.support.engines import an_engine, holding, silence, station_of
@@ -111,7 +111,7 @@ def test_a_failure_from_before_the_split_is_about_another_try(model, version):
     an_engine(holding(version, state="failed", reason="It did not fit."), followed=0)
     split = a_split(model, 100)
 
-    assert readiness_of(split).verdict is Verdict.WAIT
+    assert readiness_of(split).state is ReadinessState.WAIT
 
 
 def test_a_split_that_waits_for_too_long_is_given_up(model, version):

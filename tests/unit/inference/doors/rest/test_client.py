@@ -19,9 +19,9 @@ import pytest
 from inference.doors.rest import client as roundhouse
 from inference.doors.rest.client import BadWebhook, Client, RoundhouseError, Unreachable, sign, verify_webhook
 from registry.record.channels import secret_of, signed_headers
-from tests.support.cases import cases
 from tests.support.processes import ROOT, free_port
 from tests.support.sending import documented
+from tests.support.tables import cases
 
 KEY = "rh_abcdefgh_0123456789012345678901234567890123456789012"
 FILE = Path(roundhouse.__file__)

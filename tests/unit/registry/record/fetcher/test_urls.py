@@ -8,8 +8,8 @@ from registry.errors import BadUrl, FetchFailed, UrlRefused
 from registry.record.fetcher import Fetcher, client, urls
 from registry.record.fetcher.client import connect_directly
 from registry.record.fetcher.urls import is_public, read_url
-from tests.support.cases import cases
 from tests.support.internet import PUBLIC, PUBLIC_V6, noting_connects
+from tests.support.tables import cases
 from tests.support.urls_of_strangers import ADDRESS, ADDRESS_FORMS, INSIDE, NAMES, REFUSED
 
 PASSING = {

@@ -1,0 +1,1 @@
+"""How good detectors, policies and reviewers are, from what people said about contents."""
