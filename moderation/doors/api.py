@@ -169,12 +169,15 @@ class StoredDecision(DecisionAnswer):
         )
         finals: Mapping[UUID, FinalDecision] = cast("Any", self.context)["finals"]
         final = finals.get(decision.pk)
+        standing = dict(StandingAnswer(final).data) if final is not None else None
+        if standing is not None and decision.is_hidden:
+            standing["notice"] = None  # it names the content's address
         return {
             **answer,
             "received_at": decision.received_at,
             "decided_at": decision.decided_at,
             "superseded": decision.is_superseded,
-            "final": StandingAnswer(final).data if final is not None else None,
+            "final": standing,
         }
 
 
