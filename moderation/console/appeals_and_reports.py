@@ -19,8 +19,8 @@ from moderation.reports.models import Report
 from moderation.reports.services import reporter_record
 from moderation.reports.transitions import ReportStatus
 from moderation.rights import ModerationRight
-from registry.kit.admin.columns import Tone, badge, moment_column, state_column, text_column
-from registry.kit.admin.facts import when
+from registry.kit.admin.columns import Tone, badge, state_column, text_column
+from registry.kit.admin.facts import ago, when
 from registry.kit.admin.pages import OwnPage, exact_filter
 from registry.kit.admin.theme import DropdownFilter, ModelAdmin, PeriodFilter, actor, display
 
@@ -73,24 +73,24 @@ class AnsweredByPeople(OwnPage):
     @display(description="case", ordering="case")
     def case_link(self, row: Any) -> SafeString:
         return format_html(
-            '<a href="{}">Case {}</a>',
+            '<a href="{}">{}</a>',
             reverse("admin:moderation_case_change", args=[row.case_id]),
             row.case_id,
         )
 
     @display(description="due", ordering="due_at")
-    def due(self, row: Any) -> SafeString | str:
+    def moment_due(self, row: Any) -> SafeString | str:
         if row.status != _OPEN:
             return "–"
         return (
-            format_html("{} {}", when(row.due_at), badge("overdue", Tone.BAD))
+            format_html("{}<br>{}", when(row.due_at), badge("overdue", Tone.BAD))
             if row.is_overdue
             else when(row.due_at)
         )
 
     @display(description="number", ordering="pk")
-    def name(self, row: Any) -> str:
-        return str(row).capitalize()
+    def name(self, row: Any) -> SafeString:
+        return format_html("{}<br><small>{}</small>", str(row).capitalize(), ago(row.made_at))
 
 
 @admin.register(Appeal)
@@ -101,8 +101,8 @@ class AppealPage(AnsweredByPeople, ModelAdmin[Appeal]):
     )
     own_template = "admin/moderation/appeal.html"
     list_display = [
-        "name", state_column("status", APPEAL_TONES), "due", "case_link", "content", text_column("text", "text"), "author",
-        "tenant", moment_column("made_at", "made"), moment_column("answered_at", "answered"),
+        "name", state_column("status", APPEAL_TONES), "moment_due", "case_link", "content", text_column("text", "text"), "author",
+        "tenant",
     ]  # fmt: skip
     list_filter = [
         "status", OverdueAnswersFilter, "tenant", exact_filter("author_id", "author id"), ("made_at", PeriodFilter),
@@ -144,8 +144,8 @@ class ReportPage(AnsweredByPeople, ModelAdmin[Report]):
     )
     own_template = "admin/moderation/report.html"
     list_display = [
-        "name", state_column("status", REPORT_TONES), "due", "case_link", "source", "code", text_column("text", "text"),
-        "reporter", "tenant", moment_column("made_at", "made"), moment_column("answered_at", "answered"),
+        "name", state_column("status", REPORT_TONES), "moment_due", "case_link", "code", text_column("text", "text"),
+        "reporter", "tenant",
     ]  # fmt: skip
     list_filter = [
         "status", OverdueAnswersFilter, "source", "tenant", exact_filter("reporter_id", "reporter id"),
@@ -163,4 +163,4 @@ class ReportPage(AnsweredByPeople, ModelAdmin[Report]):
 
     @display(description="reporter", ordering="reporter_id")
     def reporter(self, report: Report) -> SafeString | str:
-        return format_html("<bdi>{}</bdi>", report.reporter_id) if report.reporter_id else "–"
+        return format_html("<bdi>{}</bdi> <small>{}</small>", report.reporter_id, report.get_source_display())

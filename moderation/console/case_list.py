@@ -30,8 +30,8 @@ from moderation.review.transitions import VerdictStatus
 from moderation.review.verdicts import actions_for, decide_many
 from moderation.rights import ModerationRight
 from registry.kit.actors import require_right
-from registry.kit.admin.columns import Tone, badge, moment_column, number_column
-from registry.kit.admin.facts import when
+from registry.kit.admin.columns import Tone, badge, number_column
+from registry.kit.admin.facts import ago, when
 from registry.kit.admin.pages import OwnPage, exact_filter
 from registry.kit.admin.theme import DropdownFilter, ModelAdmin, PeriodFilter, actor, display
 from registry.kit.admin.verbs import VerbPages, answer_verb
@@ -84,8 +84,7 @@ class CasePage(VerbPages, OwnPage, ModelAdmin[Case]):
     verbs = CASE_VERBS
     own_template = "admin/moderation/case.html"
     list_display = [
-        "name", "state", "source", "violation", "language", "tenant", moment_column("opened_at", "opened"), "due", "who",
-        number_column("item_count", "contents"), "verdict_given",
+        "name", "state", "source", "violation", "whose", "moment_due", number_column("item_count", "contents"), "who",
     ]  # fmt: skip
     list_select_related = ["tenant", "claimed_by", "assigned_to"]
     list_filter = [
@@ -184,8 +183,8 @@ class CasePage(VerbPages, OwnPage, ModelAdmin[Case]):
         )
 
     @display(description="case", ordering="pk")
-    def name(self, case: Case) -> str:
-        return f"Case {case.pk}"
+    def name(self, case: Case) -> SafeString:
+        return format_html("Case {}<br><small>{}</small>", case.pk, ago(case.opened_at))
 
     @display(description="state", ordering="status")
     def state(self, case: Case) -> SafeString:
@@ -205,25 +204,25 @@ class CasePage(VerbPages, OwnPage, ModelAdmin[Case]):
         code = format_html('<span class="rh-chip">{}</span> ', case.code) if case.code else ""
         return format_html("<span>{}{}</span>", code, harm)
 
+    @display(description="language, tenant", ordering="language")
+    def whose(self, case: Case) -> str:
+        return ", ".join(filter(None, [case.language, str(case.tenant or "")])) or "–"
+
     @display(description="due", ordering="due_at")
-    def due(self, case: Case) -> SafeString | str:
+    def moment_due(self, case: Case) -> SafeString | str:
         if case.status != CaseStatus.WAITING:
             return "–"
         is_overdue = case.due_at <= timezone.now()
         return (
-            format_html("{} {}", when(case.due_at), badge("overdue", Tone.BAD))
+            format_html("{}<br>{}", when(case.due_at), badge("overdue", Tone.BAD))
             if is_overdue
             else when(case.due_at)
         )
 
-    @display(description="who has it")
-    def who(self, case: Case) -> SafeString | str:
-        return who_has(case)
-
-    @display(description="verdict")
-    def verdict_given(self, case: Any) -> SafeString | str:
+    @display(description="held by, or verdict")
+    def who(self, case: Any) -> SafeString | str:
         if not case.standing:
-            return "–"
+            return who_has(case)
         if hides_verdicts(case, case.seen_by):
             return "second review"
         verdict = case.standing[0]

@@ -14,7 +14,7 @@ from moderation.review.reviewers import people_who_review
 from moderation.review.taking import escalate, hand_over, set_legal_hold
 from moderation.rights import ModerationRight
 from registry.kit.actors import Actor
-from registry.kit.admin.theme import CheckboxSelectMultiple, TextInput
+from registry.kit.admin.theme import TextInput
 from registry.kit.admin.verbs import ReasonForm, Verb, VerbGroup
 from registry.kit.text import MAX_REASON
 from registry.record.sentences import counted
@@ -46,7 +46,7 @@ class DecideManyForm(forms.Form):
     codes = forms.MultipleChoiceField(
         label="Violations",
         required=False,
-        widget=CheckboxSelectMultiple,
+        widget=forms.CheckboxSelectMultiple,
         help_text="None: each case’s own. They count only if the action restricts the contents.",
     )
     note = forms.CharField(required=False, max_length=MAX_REASON, widget=TextInput())

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -24,6 +25,7 @@ from moderation.review.guidelines import (
 from moderation.review.models import Effect, ReviewAction
 from moderation.review.statements import StatementCategory
 from moderation.rights import ModerationRight
+from registry.errors import RoundhouseError
 from registry.kit.actors import Actor
 from registry.kit.admin.columns import Tone, badge, number_column
 from registry.kit.admin.facts import ago, when
@@ -46,16 +48,17 @@ class SetUpByLeads(EditablePage):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Do nothing: the service has written everything."""
 
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        one_button = {"show_save_and_add_another": False, "show_save_and_continue": False}
-        page: HttpResponse = super().add_view(request, form_url, {**(extra_context or {}), **one_button})  # type: ignore[misc]
-        return page
+        context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().render_change_form(request, context, *args, **kwargs)
 
 
 class RemovableRows:
-    """Rows that leads delete, through a service. What was decided with them keeps their names."""
+    """Rows that leads delete, through a service."""
+
+    opts: Any
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return ModerationRight.LEAD in actor(request).rights
@@ -72,9 +75,21 @@ class RemovableRows:
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         self.remove(obj, actor(request))
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        for row in queryset:
-            self.remove(row, actor(request))
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Each is deleted on its own page, so that it is clear which one could not be."""
+        actions: dict[str, Any] = super().get_actions(request)  # type: ignore[misc]
+        actions.pop("delete_selected", None)
+        return actions
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        try:
+            page: HttpResponse = super().delete_view(request, object_id, extra_context)  # type: ignore[misc]
+        except RoundhouseError as error:
+            messages.error(request, str(error))
+            return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+        return page
 
 
 @admin.register(Guideline)
@@ -147,7 +162,8 @@ class QueuePage(RemovableRows, SetUpByLeads, ModelAdmin[ReviewQueue]):
     )
     right = ModerationRight.LEAD
     form = QueueForm
-    list_display = ["title", "name", "takes", "waiting", "overdue", "oldest", "place"]
+    fields = (*QueueForm.Meta.fields,)
+    list_display = ["title", "name", "takes", "number_waiting", "number_overdue", "oldest", "place"]
     search_fields = ["name", "title"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReviewQueue]:
@@ -179,17 +195,17 @@ class QueuePage(RemovableRows, SetUpByLeads, ModelAdmin[ReviewQueue]):
         return queue_in_words(queue)
 
     @display(description="waiting")
-    def waiting(self, queue: Any) -> str:
+    def number_waiting(self, queue: Any) -> str:
         return f"{queue.counted.waiting:,}"
 
     @display(description="overdue")
-    def overdue(self, queue: Any) -> SafeString | str:
+    def number_overdue(self, queue: Any) -> SafeString | str:
         return badge(f"{queue.counted.overdue:,}", Tone.BAD) if queue.counted.overdue else "0"
 
     @display(description="oldest, opened")
     def oldest(self, queue: Any) -> SafeString | str:
         oldest = queue.counted.oldest_at
-        return format_html('<span title="{}">{}</span>', when(oldest), ago(oldest)) if oldest else "–"
+        return format_html("<span>{} <small>{}</small></span>", ago(oldest), when(oldest)) if oldest else "–"
 
 
 def queue_in_words(queue: ReviewQueue) -> str:

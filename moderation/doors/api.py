@@ -1,7 +1,6 @@
 """The views of moderation and of decisions, as OpenAPI describes them."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
@@ -164,19 +163,21 @@ class StoredDecision(DecisionAnswer):
             decision,
             policy=decision.policy.name,
             revision=decision.revision.number,
-            # A restricted content is not quoted to people who may not see it.
-            explanation=replace(explanation, texts={}) if decision.is_hidden else explanation,
+            explanation=explanation.without_words if decision.is_hidden else explanation,
             findings=Findings.from_bytes(decision.findings),
             is_stored=True,
         )
         finals: Mapping[UUID, FinalDecision] = cast("Any", self.context)["finals"]
         final = finals.get(decision.pk)
+        standing = dict(StandingAnswer(final).data) if final is not None else None
+        if standing is not None and decision.is_hidden:
+            standing["notice"] = None  # it names the content's address
         return {
             **answer,
             "received_at": decision.received_at,
             "decided_at": decision.decided_at,
             "superseded": decision.is_superseded,
-            "final": StandingAnswer(final).data if final is not None else None,
+            "final": standing,
         }
 
 

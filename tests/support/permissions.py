@@ -175,6 +175,35 @@ class World:
         services.request_publication(policy=policy, reason="because", by=an_actor())
         self.preview = PolicyPreview.objects.create(policy=policy, content={"rules": [OTHER]}, draft_edits=1)
         a_decision(policy)
+        self._review(policy)
+
+    def _review(self, policy: Any) -> None:
+        """A case that was decided, with a strike, an appeal and a report, and what leads set up."""
+        from moderation.appeals.services import make_appeal
+        from moderation.cases.models import Guideline, ReviewQueue
+        from moderation.reports.services import make_report
+        from moderation.review.models import AccountProposal, ReviewAction, Strike
+        from moderation.rights import ModerationRole
+        from tests.support import cases
+        from tests.support.factories import an_actor
+
+        # The rows that a migration makes, where tables are made without migrations.
+        for name, weight in {"remove": 1.0, "suspend": 0.0}.items():
+            values = {"title": name, "effect": name, "strike_weight": weight}
+            ReviewAction.objects.get_or_create(name=name, defaults=values)
+        ReviewQueue.objects.get_or_create(name="reports", defaults={"title": "Reports"})
+        by = cases.a_reviewer(ModerationRole.REVIEWER)
+        case = cases.a_case(policy, author_id="an author")
+        cases.finish(cases.decide(case, "remove", by))
+        decision = case.items.get().decision
+        make_appeal(decision=decision, by=an_actor())
+        make_report(decision=decision, by=an_actor())
+        if not Guideline.objects.exists():
+            cases.a_guideline(WORDS["name"])
+        self.strike = Strike.objects.latest("pk")
+        AccountProposal.objects.create(
+            author_id=f"{self.slug}'s author", action=cases.the_action("suspend"), weight=3
+        )
 
     def path(self, route: Route) -> str:
         """Fill the pattern's parameters in with what there is."""
@@ -187,6 +216,8 @@ class World:
             return self.slug
         if "/previews/<" in route.pattern and name in {"preview", "number"}:
             return self.preview.pk
+        if name == "strike":
+            return self.strike.pk
         if name in {"number", "row", "position"}:
             return 1
         if name == "sha256":

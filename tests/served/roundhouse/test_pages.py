@@ -60,6 +60,10 @@ PAGES_OF_MODERATORS = {
     "/admin/moderation/decision/": "Decision",
     "/admin/moderation/review/": "What waits",
     "/admin/moderation/decision/{decision}/change/": "you are",
+    "/admin/moderation/case/": "Cases",
+    "/admin/moderation/appeal/": "Appeals",
+    "/admin/moderation/report/": "Reports",
+    "/admin/moderation/guideline/": "Guidelines",
 }
 NOT_OURS = ("/api/docs", "/api/redoc")  # Swagger UI and ReDoc as they come
 KEEPS_OUT = {"serious", "critical"}
