@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference.jobs import transitions as jobs
 from moderation.policies import transitions as revisions
+from moderation.privacy import transitions as erasures
 from registry.catalogue import transitions as versions
 from registry.intake.checklist import transitions as check_lines
 from registry.intake.checklist import transitions as check_runs
@@ -87,6 +88,7 @@ def states() -> str:
         "Job": (jobs.ALLOWED, jobs.MEANING),
         "Chunk of a job": (jobs.CHUNK_ALLOWED, jobs.CHUNK_MEANING),
         "Revision of a policy": (revisions.REVISION_ALLOWED, revisions.REVISION_MEANING),
+        "Erasure": (erasures.ERASURE_ALLOWED, erasures.ERASURE_MEANING),
     }
     for title, (allowed, meaning) in tables.items():
         lines += [f"## {title}", "", "| state | meaning | next states |", "|---|---|---|"]
