@@ -14,7 +14,7 @@ from tests.support.decision_rows import a_png
 from tests.support.processes import ROOT, clean_environment, manage, product_environment, wait_until
 
 AUTHOR, TEXT = "ann-the-author-7731", "you blockhead of Elm Street"
-CONTENTS, KILLS = 2_000, 2
+CONTENTS, KILLS = 1_500, 2
 TRACES = (AUTHOR.encode(), TEXT.encode(), a_png())
 
 
