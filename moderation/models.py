@@ -6,6 +6,7 @@ from moderation.deciding.models import Decision, DetectorTrial, PolicyPreview, S
 from moderation.doors.categories.models import CategoryMapping
 from moderation.policies.models import Policy, PolicyRevision, RuleDay
 from moderation.privacy.models import Erasure
+from moderation.quality.models import VerdictGoldenSet
 from moderation.reports.models import Report
 from moderation.review.models import (
     AccountProposal,
@@ -41,4 +42,5 @@ __all__ = [
     "StoredPicture",
     "Strike",
     "Verdict",
+    "VerdictGoldenSet",
 ]

@@ -6,7 +6,6 @@ from moderation.cases import opening
 from moderation.deciding import held, previews, trials
 from moderation.deciding.comparisons import fail_stuck_comparisons
 from moderation.privacy import erasing, retention
-from moderation.review import finals
 
 
 @shared_task(name="moderation.decide_held")
@@ -35,19 +34,9 @@ def run_trial(trial_id: int) -> None:
     trials.run_trial(trial_id)
 
 
-@shared_task(name="moderation.open_cases")
-def open_cases() -> None:
-    opening.open_cases()
-
-
 @shared_task(name="moderation.withdraw_superseded")
 def withdraw_superseded() -> None:
     opening.withdraw_superseded()
-
-
-@shared_task(name="moderation.make_final")
-def make_final() -> None:
-    finals.make_final()
 
 
 @shared_task(name="moderation.erase")

@@ -43,6 +43,10 @@ class CaseSource(models.TextChoices):
     DISAGREEMENT = "disagreement", "reviewers disagree"
 
 
+# These look at a verdict again; the content's standing changes only if they come to something else.
+LOOKS_AGAIN = (CaseSource.SECOND_REVIEW, CaseSource.DISAGREEMENT, CaseSource.APPEAL)
+
+
 class Guideline(models.Model):
     """What a violation code means to people: how grave it is, how to recognise it, and what authors are told."""
 

@@ -1,6 +1,6 @@
 """What a reviewer sees of a case: the content with its evidence, why it is here, and what is known around it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from moderation.appeals.models import Appeal
-from moderation.cases.likeness import Likeness, first_alike
+from moderation.cases.likeness import PictureRows
 from moderation.cases.models import Case, CaseSource, Guideline, Harm
 from moderation.cases.selectors import visible_cases
 from moderation.cases.transitions import CaseStatus
@@ -274,6 +274,5 @@ def _similar(case: Case, by: Actor) -> list[Verdict]:
 def _with_like_pictures(case: Case, alike: QuerySet[Case]) -> list[int]:
     if not case.pictures:
         return list(alike.values_list("pk", flat=True)[:_SIMILAR_SHOWN])
-    wanted = Likeness(bytes(case.likeness), tuple(case.pictures))
-    rows: Iterable[tuple[int, list[str]]] = alike.values_list("pk", "pictures")[:_SEARCHED]
-    return [pk for pk, pictures in rows if first_alike(wanted, [pictures]) is not None]
+    rows = alike.values_list("pk", "pictures")[:_SEARCHED]
+    return [pk for pk, pictures in rows if PictureRows([pictures]).first_alike(case.pictures) is not None]

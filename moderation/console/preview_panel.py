@@ -136,7 +136,12 @@ def _sentence(result: Mapping[str, Any]) -> str:
     if abs(more) < 0.5 or people is None:
         return f"{_decisions(changed)} would change; the number of reviews stays about the same."
     sign = "+" if more > 0 else "−"
-    measured = "measured" if people["is_measured"] else "assumed"
+    seconds = f"{people['seconds_per_review']:.0f} s"
+    pace = (
+        f"at the measured handling time ({seconds})"
+        if people["is_measured"]
+        else f"at an assumed {seconds} each"
+    )
     reviewers = people["reviewers"]
     who = f"your {reviewers} reviewers have" if reviewers != 1 else "your one reviewer has"
     have = (
@@ -144,10 +149,7 @@ def _sentence(result: Mapping[str, Any]) -> str:
         if reviewers
         else "nobody has the role reviewer or lead"
     )
-    return (
-        f"{sign}{abs(more):,.0f} reviews a day = {_hours(abs(people['hours_more']))} at "
-        f"{people['seconds_per_review']:g} s each ({measured}); {have}."
-    )
+    return f"{sign}{abs(more):,.0f} reviews a day = {_hours(abs(people['hours_more']))} {pace}; {have}."
 
 
 def _basis(result: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Previews: what a draft would make of the decisions that are stored, from what the detectors said then."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 
 from moderation.deciding import dispatch
 from moderation.deciding.answers import codes_of
@@ -23,6 +25,7 @@ from moderation.policies.selectors import editable_content
 from moderation.rights import ModerationRight, ModerationRole
 from registry.errors import RoundhouseError
 from registry.kit.actors import Actor
+from registry.kit.registrations import Registrations
 from registry.kit.text import storable
 
 log = structlog.get_logger("roundhouse.moderation")
@@ -30,8 +33,21 @@ log = structlog.get_logger("roundhouse.moderation")
 MOST = 100_000  # decisions of a preview, the newest ones
 _AT_ONCE, _TELL_EVERY = 2_000, 10_000
 _KEPT = 20  # previews of each policy
-# Assumed as long as nobody's handling time was measured.
-SECONDS_PER_REVIEW, HOURS_PER_REVIEWER = 30, 5
+ASSUMED_SECONDS = 30  # of a review, as long as no handling time was measured
+ASSUMED_HOURS = 5  # of a reviewer, a day
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewCapacity:
+    """How long a review takes, None if that is not known yet, and how many hours the reviewers have on a day."""
+
+    seconds_per_review: float | None
+    reviewers: int
+    hours_a_day: float
+
+
+# What a room above measured; the first one counts. Without any, the capacity is assumed.
+CAPACITY: Registrations[Callable[[], ReviewCapacity]] = Registrations("review capacity")
 
 
 class StoredRow(NamedTuple):
@@ -170,12 +186,24 @@ def _stored_texts(findings: Findings, row: StoredRow) -> dict[Any, str] | None:
 
 def _people(more_per_day: float) -> dict[str, Any]:
     """Reviews as hours of people."""
-    roles = [ModerationRole.REVIEWER, ModerationRole.LEAD]
-    reviewers = User.objects.filter(is_active=True, groups__name__in=roles).distinct().count()
+    capacity = next((measure() for measure in CAPACITY), None) or _assumed_capacity()
+    measured = capacity.seconds_per_review
+    seconds = ASSUMED_SECONDS if measured is None else measured
     return {
-        "seconds_per_review": SECONDS_PER_REVIEW,
-        "is_measured": False,
-        "hours_more": more_per_day * SECONDS_PER_REVIEW / 3600,
-        "reviewers": reviewers,
-        "hours_available": reviewers * HOURS_PER_REVIEWER,
+        "seconds_per_review": seconds,
+        "is_measured": measured is not None,
+        "hours_more": more_per_day * seconds / 3600,
+        "reviewers": capacity.reviewers,
+        "hours_available": capacity.hours_a_day,
     }
+
+
+def _assumed_capacity() -> ReviewCapacity:
+    count = reviewing_people().count()
+    return ReviewCapacity(None, count, count * ASSUMED_HOURS)
+
+
+def reviewing_people() -> QuerySet[User]:
+    """The people who review; others with a right to could, but it is not their work."""
+    roles = [ModerationRole.REVIEWER, ModerationRole.LEAD]
+    return User.objects.filter(is_active=True, groups__name__in=roles).distinct()

@@ -101,6 +101,8 @@ class Reviewer(models.Model):
     languages = models.JSONField(default=list, blank=True, help_text="That they read. None: all.")
     blurs = models.BooleanField("blur pictures", default=False)
     greys = models.BooleanField("show pictures in grey", default=False)
+    # Earlier double reviews do not count any more: somebody talked with the reviewer about them.
+    assessed_from = models.DateTimeField(null=True, editable=False)
 
     def __str__(self) -> str:
         return str(self.user)

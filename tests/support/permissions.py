@@ -33,6 +33,7 @@ WORDS = {
     "link": "no-such-link",
     "call": "status",
     "protocol": "openai",
+    "author_id": "ann",
 }
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
 

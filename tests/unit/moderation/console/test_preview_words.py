@@ -38,7 +38,7 @@ def test_reviews_and_people():
     words = preview_in_words(RESULT)
 
     assert words.sentence == (
-        "+412 reviews a day = 3.4 reviewer hours at 30 s each (assumed); your 6 reviewers have 30 hours."
+        "+412 reviews a day = 3.4 reviewer hours at an assumed 30 s each; your 6 reviewers have 30 hours."
     )
     assert words.basis == (
         "824 of 2,000 decisions from 2.0 days would change; 12 cannot be decided again and count as unchanged. "
@@ -56,9 +56,15 @@ def test_what_does_not_change_is_left_out():
 @pytest.mark.parametrize(
     ("people", "end"),
     [
-        ({"reviewers": 1, "hours_available": 5}, "(assumed); your one reviewer has 5 hours."),
-        ({"reviewers": 0, "hours_available": 0}, "(assumed); nobody has the role reviewer or lead."),
-        ({"is_measured": True}, "(measured); your 6 reviewers have 30 hours."),
+        ({"reviewers": 1, "hours_available": 5}, "at an assumed 30 s each; your one reviewer has 5 hours."),
+        (
+            {"reviewers": 0, "hours_available": 0},
+            "at an assumed 30 s each; nobody has the role reviewer or lead.",
+        ),
+        (
+            {"is_measured": True, "seconds_per_review": 34.4},
+            "at the measured handling time (34 s); your 6 reviewers have 30 hours.",
+        ),
     ],
     ids=["one", "none", "measured"],
 )
