@@ -60,6 +60,7 @@ MODERATION_GRANTS = Grants(
         MODERATE_SCOPE: _MODERATE,
         TEST_SCOPE: _MODERATE,
         REPORT_SCOPE: frozenset({ModerationRight.REPORT}),
+        "quality.read": frozenset({ModerationRight.READ_QUALITY}),
         "policies.read": frozenset({ModerationRight.READ_POLICIES}),
         "policies.write": frozenset(
             {
@@ -73,6 +74,7 @@ MODERATION_GRANTS = Grants(
         MODERATE_SCOPE: "moderate contents, and read the tenant's decisions",
         TEST_SCOPE: "moderate as a test: nothing is stored or counted",
         REPORT_SCOPE: "send reports and appeals, and read what became of them",
+        "quality.read": "read report cards, and verdicts as labelled data",
         "policies.read": "read policies",
         "policies.write": "read and change policies",
     },

@@ -46,6 +46,7 @@ def a_decision(
     pictures: tuple[bytes, ...] = (),
     findings: Findings | None = None,
     at: datetime | None = None,
+    digest: bytes = bytes(32),
     **more: Any,
 ) -> Decision:
     """A stored decision by the policy's current revision. `text` None: the content is not stored any more."""
@@ -60,7 +61,7 @@ def a_decision(
         evidence_count=len(judgement.in_force),
         evidence=encode_evidence(judgement),
         findings=(findings or Findings(["text"])).to_bytes(),
-        digest=bytes(32),
+        digest=digest,
         received_at=moment,
         decided_at=moment,
         **more,

@@ -57,8 +57,14 @@ def test_what_does_not_change_is_left_out():
     ("people", "end"),
     [
         ({"reviewers": 1, "hours_available": 5}, "at an assumed 30 s each; your one reviewer has 5 hours."),
-        ({"reviewers": 0, "hours_available": 0}, "at an assumed 30 s each; nobody has the role reviewer or lead."),
-        ({"is_measured": True, "seconds_per_review": 34.4}, "at the measured handling time (34 s); your 6 reviewers have 30 hours."),
+        (
+            {"reviewers": 0, "hours_available": 0},
+            "at an assumed 30 s each; nobody has the role reviewer or lead.",
+        ),
+        (
+            {"is_measured": True, "seconds_per_review": 34.4},
+            "at the measured handling time (34 s); your 6 reviewers have 30 hours.",
+        ),
     ],
     ids=["one", "none", "measured"],
 )
