@@ -108,7 +108,8 @@ def report_card_page(request: HttpRequest) -> HttpResponse:
         "policies": [_shown_card(card) for card in cards if card.policy],
         "detectors": [_shown_card(card, models) for card in cards if card.detector],
         "needed": LEAST_VERDICTS,
-        "most": MOST if judged.is_cut else 0,
+        "most": MOST,
+        "cut_at": judged.since if judged.is_cut else None,
         "reviewers": _shown_reviewers(read_reviewers(period)) if by.may(ModerationRight.LEAD) else None,
         "golden_sets": golden_sets.made_from_verdicts()[:_SETS_SHOWN],
         "may_read_contents": by.may(ModerationRight.READ_DECISIONS),
@@ -348,7 +349,8 @@ def in_words(estimate: Estimate, of: str) -> FigureInWords:
 def _percent(share: float) -> str:
     """With a decimal where a whole number would say little."""
     percent = 100 * share
-    return f"{percent:.1f}" if 0 < percent < 10 or 99 < percent < 100 else f"{percent:.0f}"
+    decimals = 1 if percent < 10 or percent > 99 else 0
+    return f"{percent:.{decimals}f}".removesuffix(".0")
 
 
 def _shown_reviewers(report: ReviewersReport) -> dict[str, Any]:

@@ -124,11 +124,11 @@ class ReportCardSerializer(FiguresSerializer):
 
 
 class ReportCardsSerializer(Base):
-    since = serializers.DateTimeField()
+    since = serializers.DateTimeField(help_text="Later than was asked for if `is_cut`.")
     until = serializers.DateTimeField()
     needed = serializers.IntegerField(help_text="The count below which a figure has no value.")
     is_cut = serializers.BooleanField(
-        help_text="There are more contents than were read; the newest ones were."
+        help_text="There are more contents than are read at once, so the oldest were left out."
     )
     cards = ReportCardSerializer(many=True)
 
@@ -157,7 +157,7 @@ class ReportCardsView(RegistryViewSet[Policy]):
         judged = read_judged_contents(query.period, tenant_id=self.actor.tenant_id)
         return Response(
             {
-                "since": query.period.since,
+                "since": judged.since,
                 "until": query.period.until,
                 "needed": LEAST_VERDICTS,
                 "is_cut": judged.is_cut,
