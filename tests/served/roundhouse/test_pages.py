@@ -57,6 +57,7 @@ PAGES_OF_MODERATORS = {
     "/admin/moderation/policy/1/change/?tab=effects": "toxic-text",
     "/admin/moderation/policy/1/change/?tab=settings": "The narrowest policy decides",
     "/admin/moderation/policy/1/retire/": "This cannot be undone",
+    "/admin/moderation/quality/": "Verdicts as labels",
     "/admin/moderation/decision/": "Decision",
     "/admin/moderation/review/": "What waits",
     "/admin/moderation/decision/{decision}/change/": "you are",

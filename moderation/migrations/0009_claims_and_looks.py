@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('moderation', '0005_first_queues_and_actions'),
+        ('moderation', '0008_report_cards'),
         ('registry', '0007_ordered_deliveries'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
