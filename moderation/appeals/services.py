@@ -100,7 +100,7 @@ def answer_appeals(verdict: Verdict, finals: Sequence[FinalDecision]) -> None:
     ):
         contested, is_lifted = appeal.contested, verdict.ruling == Ruling.ALLOW
         changed = [final for final in finals if final.effect != contested.effect]
-        appeal.status = AppealStatus.OVERTURNED if is_lifted or changed else AppealStatus.UPHELD
+        appeal.status = AppealStatus.OVERTURNED if is_lifted or changed else AppealStatus.CONFIRMED
         appeal.answered_at = timezone.now()
         appeal.answer = answer_to_appeal(contested, appeal.language, is_lifted=is_lifted)
         if is_lifted:

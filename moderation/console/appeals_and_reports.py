@@ -25,7 +25,7 @@ from registry.kit.admin.pages import OwnPage, exact_filter
 from registry.kit.admin.theme import DropdownFilter, ModelAdmin, PeriodFilter, actor, display
 
 APPEAL_TONES = {
-    AppealStatus.OPEN: Tone.BUSY, AppealStatus.UPHELD: Tone.GOOD, AppealStatus.OVERTURNED: Tone.WARN,
+    AppealStatus.OPEN: Tone.BUSY, AppealStatus.CONFIRMED: Tone.GOOD, AppealStatus.OVERTURNED: Tone.WARN,
     AppealStatus.DISMISSED: Tone.IDLE,
 }  # fmt: skip
 REPORT_TONES = {

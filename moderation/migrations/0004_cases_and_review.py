@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
                 ('author_id', models.CharField(blank=True, editable=False, max_length=200)),
                 ('text', models.TextField(blank=True, editable=False)),
                 ('language', models.CharField(blank=True, editable=False, max_length=8)),
-                ('status', models.CharField(choices=[('open', 'Open'), ('upheld', 'Upheld'), ('overturned', 'Overturned'), ('dismissed', 'Dismissed')], default='open', editable=False, max_length=10)),
+                ('status', models.CharField(choices=[('open', 'Open'), ('confirmed', 'Confirmed'), ('overturned', 'Overturned'), ('dismissed', 'Dismissed')], default='open', editable=False, max_length=10)),
                 ('made_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('due_at', models.DateTimeField(editable=False)),
                 ('answered_at', models.DateTimeField(editable=False, null=True)),

@@ -182,7 +182,7 @@ class _Table:
         appealed = within & is_stopped & self._was_appealed
         flagged, let_through = self._verdicts(stopped, violates), self._verdicts(passed, violates)
         audits = self._verdicts(audited & ~is_stopped, violates)
-        # What nobody appealed against, or what an appeal upheld, was found; by this subject, or by another one.
+        # What nobody appealed against, or what an appeal confirmed, was found; by this subject, or by another one.
         recall = Estimate(None, 0.0, 1.0, 0)
         if audits.count:
             found = _with_weights_of_1(flagged, int((blocked & is_stopped & violates).sum()))

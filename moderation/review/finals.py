@@ -3,7 +3,8 @@
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from moderation.cases.opening import open_case, withdraw_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.deciding.answers import stored_explanation
 from moderation.deciding.models import Awaits, Decision
+from moderation.policies.models import PolicyRevision
 from moderation.policies.rules import ReviewTerms, RuleEffect, Ruling, read_review_terms
 from moderation.review.models import Effect, FinalDecision, Verdict
 from moderation.review.restrictions import notice_of, statement_for
@@ -117,8 +119,9 @@ def _finish(verdict_id: int) -> bool:
 def _add_finals(verdict: Verdict) -> list[FinalDecision]:
     """What stands about each content of the case from now on, where that is something new."""
     guidelines = {row.code: row for row in Guideline.objects.filter(code__in=verdict.codes)}
-    finals = []
-    for decision in _contents_of(verdict):
+    finals, decisions = [], _contents_of(verdict)
+    terms = _terms_of(decisions)
+    for decision in decisions:
         before = latest_final(decision)
         if before is not None and before.verdict_id == verdict.pk:
             continue  # another item of the same content
@@ -126,7 +129,7 @@ def _add_finals(verdict: Verdict) -> list[FinalDecision]:
             continue  # nobody looked at what its author has made of it
         if verdict.case.source in LOOKS_AGAIN and before is not None and _is_same(before, verdict):
             continue
-        final = _new_final(decision, before, guidelines, verdict)
+        final = _new_final(decision, before, guidelines, terms[decision.revision_id], verdict)
         final.save(force_insert=True)
         if before is not None and _is_about(before, decision):
             remove_strikes(before)
@@ -141,7 +144,7 @@ def _contents_of(verdict: Verdict) -> list[Decision]:
     is_disagreement = case.source == CaseSource.DISAGREEMENT and first is not None
     of_case = first.case_id if is_disagreement and first is not None else case.pk
     contents = Decision.objects.filter(case_items__case=of_case, case_items__is_withdrawn=False)
-    decisions = list(contents.select_related("revision", "tenant").order_by("pk"))
+    decisions = list(contents.select_related("tenant").order_by("pk"))
     if not is_disagreement or first is None:
         return decisions
     standing = [(decision, latest_final(decision)) for decision in decisions]
@@ -205,6 +208,7 @@ def _new_final(
     decision: Decision,
     before: FinalDecision | None,
     guidelines: Mapping[str, Guideline],
+    terms: ReviewTerms,
     verdict: Verdict | None = None,
 ) -> FinalDecision:
     """Not saved. `verdict` None: the machine decided alone."""
@@ -240,7 +244,7 @@ def _new_final(
         (guidelines[code] for code in codes if code in guidelines), key=lambda one: one.harm, default=None
     )
     final.statement = statement_for(final, decision, guideline, source=_statement_source(verdict))
-    final.notice = notice_of(final, decision, guideline, appeal_days=review_terms(decision).appeal_days)
+    final.notice = notice_of(final, decision, guideline, appeal_days=terms.appeal_days)
     return final
 
 
@@ -259,7 +263,16 @@ def _statement_source(verdict: Verdict | None) -> SourceType:
 
 def review_terms(decision: Decision) -> ReviewTerms:
     """Those of the revision that decided."""
-    return read_review_terms(decision.revision.content)
+    return _terms_of([decision])[decision.revision_id]
+
+
+def _terms_of(decisions: Iterable[Decision]) -> dict[int, ReviewTerms]:
+    """By revision. Their rules, which may be large, are not read."""
+    revisions = PolicyRevision.objects.filter(pk__in={decision.revision_id for decision in decisions})
+    return {
+        pk: read_review_terms({"review": review or {}})
+        for pk, review in revisions.values_list("pk", "content__review")
+    }
 
 
 def _maker(decision: Decision, verdict: Verdict | None) -> DecisionMaker:
@@ -344,24 +357,49 @@ def stand_now(decision: Decision) -> None:
 def _stand(ids: Sequence[UUID]) -> int:
     """What the machine decided alone stands; of contents that waited for a detector, subscribers are told."""
     rows = Decision.objects.select_for_update(of=("self",)).filter(pk__in=ids, awaits=Awaits.FINAL)
-    decisions = list(rows.select_related("revision", "tenant").order_by("received_at", "decided_at"))
+    decisions = list(rows.select_related("tenant").order_by("received_at", "decided_at"))
     guidelines = {row.code: row for row in Guideline.objects.all()}
-    known: dict[tuple[int | None, str], FinalDecision | None] = {}
+    terms = _terms_of(decisions)
+    standing = _latest_finals(decisions)
+    new: dict[tuple[int | None, str], FinalDecision] = {}
     for decision in decisions:
         key = (decision.tenant_id, content_key(decision))
-        if key not in known:
-            known[key] = latest_final(decision) if decision.content_id or decision.redecides_id else None
-        if _comes_too_late(decision, known[key]):
-            continue
-        before = known[key]
-        final = known[key] = _new_final(decision, before, guidelines)
-        final.save(force_insert=True)
-        if decision.redecides_id is not None:
-            _tell(final, None)
+        if key in new:  # the same content again, which replaces what is not written yet
+            _add_all(new, standing)
+        if not _comes_too_late(decision, standing.get(key)):
+            new[key] = _new_final(decision, standing.get(key), guidelines, terms[decision.revision_id])
+    _add_all(new, standing)
     waited = [decision.redecides_id for decision in decisions if decision.redecides_id is not None]
     withdraw_cases(Decision.objects.filter(pk__in=waited).only("pk"))
     Decision.objects.filter(pk__in=[decision.pk for decision in decisions]).update(awaits=Awaits.NOTHING)
     return len(decisions)
+
+
+def _add_all(
+    new: dict[tuple[int | None, str], FinalDecision], standing: dict[tuple[int | None, str], FinalDecision]
+) -> None:
+    """Write the new ones, which stand from now on."""
+    FinalDecision.objects.bulk_create(new.values())
+    for final in new.values():
+        if final.decision is not None and final.decision.redecides_id is not None:
+            _tell(final, None)
+    standing |= new
+    new.clear()
+
+
+def _latest_finals(decisions: Sequence[Decision]) -> dict[tuple[int | None, str], FinalDecision]:
+    """What stands about these contents, in one query for each tenant."""
+    by_tenant: dict[int | None, set[str]] = defaultdict(set)
+    for decision in decisions:
+        if decision.content_id or decision.redecides_id is not None:
+            by_tenant[decision.tenant_id].add(content_key(decision))
+    return {
+        (final.tenant_id, final.content_key): final
+        for tenant_id, keys in by_tenant.items()
+        for final in FinalDecision.objects.filter(tenant=tenant_id, content_key__in=keys)
+        .select_related("decision")
+        .order_by("sequence")
+    }
 
 
 def _comes_too_late(decision: Decision, standing: FinalDecision | None) -> bool:
@@ -381,7 +419,7 @@ def _follow_up(verdict: Verdict) -> None:
         return
     if case.source in LOOKS_AGAIN or verdict.reviewer_id is None:
         return
-    first = case.items.filter(is_withdrawn=False).select_related("decision__revision").first()
+    first = case.items.filter(is_withdrawn=False).select_related("decision").first()
     if first is not None and is_reviewed_twice(verdict.pk, review_terms(first.decision).second_review_share):
         _open_again(verdict, CaseSource.SECOND_REVIEW, about=verdict)
 

@@ -16,12 +16,12 @@ FALLBACK_LANGUAGE = "en"
 
 
 class NoticeKind(StrEnum):
-    """`restored` and `appeal_upheld` end an appeal: the decision was reversed, or it stands."""
+    """`restored` and `decision_confirmed` end an appeal: the decision was reversed, or it stands."""
 
     RESTRICTED = "restricted"
     ACCOUNT_RESTRICTED = "account_restricted"
     RESTORED = "restored"
-    APPEAL_UPHELD = "appeal_upheld"
+    DECISION_CONFIRMED = "decision_confirmed"
     REPORT_ACTION = "report_action"
     REPORT_NO_ACTION = "report_no_action"
 
@@ -97,8 +97,8 @@ class _NoticeWriter:
     def restored(self) -> str:
         return self._about("restored")
 
-    def appeal_upheld(self) -> str:
-        return self._about("appeal_upheld")
+    def decision_confirmed(self) -> str:
+        return self._about("decision_confirmed")
 
     def report_action(self) -> str:
         return self._sentence("report_action", content=self._values.content)
@@ -152,7 +152,11 @@ _PARAGRAPHS: Mapping[NoticeKind, tuple[Callable[[_NoticeWriter], str], ...]] = {
     NoticeKind.RESTRICTED: (_NoticeWriter.restricted, *_REASONS),
     NoticeKind.ACCOUNT_RESTRICTED: (_NoticeWriter.account_restricted, *_REASONS),
     NoticeKind.RESTORED: (_NoticeWriter.restored,),
-    NoticeKind.APPEAL_UPHELD: (_NoticeWriter.appeal_upheld, _NoticeWriter.rule, _NoticeWriter.redress),
+    NoticeKind.DECISION_CONFIRMED: (
+        _NoticeWriter.decision_confirmed,
+        _NoticeWriter.rule,
+        _NoticeWriter.redress,
+    ),
     NoticeKind.REPORT_ACTION: (_NoticeWriter.report_action, *_REASONS),
     NoticeKind.REPORT_NO_ACTION: (_NoticeWriter.report_no_action, *_REASONS[1:]),
 }

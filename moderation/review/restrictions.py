@@ -96,7 +96,7 @@ def notice_of(
 def answer_to_appeal(contested: FinalDecision, language: str, *, is_lifted: bool) -> dict[str, str]:
     """What an author is told whose restriction is lifted, or stays."""
     values = NoticeValues(decided_by=DecisionMaker.PERSON, content=_name_of(contested))
-    kind = NoticeKind.RESTORED if is_lifted else NoticeKind.APPEAL_UPHELD
+    kind = NoticeKind.RESTORED if is_lifted else NoticeKind.DECISION_CONFIRMED
     return _as_json(notice_text(language, kind, values))
 
 

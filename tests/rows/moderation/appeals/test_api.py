@@ -56,7 +56,7 @@ def test_one_is_made_and_answered(author, removed):
     assert author.get(made["Location"]).json() == appeal
     finish(decide(Appeal.objects.get().case, "remove", a_reviewer()))
     shown = author.get(made["Location"]).json()
-    assert (shown["status"], shown["answer"]["language"]) == ("upheld", "fr")
+    assert (shown["status"], shown["answer"]["language"]) == ("confirmed", "fr")
     assert author.get(URL, {"author_id": "ann"}).json()["results"] == [shown]
     assert author.get(URL, {"author_id": "bob"}).json()["results"] == []
 

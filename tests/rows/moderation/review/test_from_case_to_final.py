@@ -125,7 +125,7 @@ class TestAppeal:
         finish(decide(appeal.case, "remove", a_reviewer()))
 
         assert FinalDecision.objects.count() == 1
-        assert Appeal.objects.get().status == "upheld"
+        assert Appeal.objects.get().status == "confirmed"
         with pytest.raises(NothingToAppeal):
             make_appeal(decision=decision, by=an_actor(ModerationRight.REPORT))
 

@@ -31,8 +31,8 @@ PLACEHOLDERS = {
     "terminated": set(),
     "restored": CONTENT,
     "restored_account": set(),
-    "appeal_upheld": CONTENT,
-    "appeal_upheld_account": set(),
+    "decision_confirmed": CONTENT,
+    "decision_confirmed_account": set(),
     "report_action": CONTENT,
     "report_no_action": CONTENT,
     "rule": {"rule"},
@@ -168,7 +168,7 @@ class TestNotices:
         [
             ("restricted", ["comment-17", "Insults", "decided_by", "2027", "redress"], []),
             ("restored", ["comment-17"], ["Insults", "decided_by", "2027", "redress"]),
-            ("appeal_upheld", ["comment-17", "Insults", "redress"], ["decided_by", "2027"]),
+            ("decision_confirmed", ["comment-17", "Insults", "redress"], ["decided_by", "2027"]),
             ("report_action", ["comment-17", "Insults", "decided_by", "2027", "redress"], []),
             ("report_no_action", ["comment-17", "decided_by", "2027", "redress"], ["Insults"]),
         ],
@@ -222,7 +222,7 @@ class TestNotices:
         assert notice.body.startswith(f"{sentence}\n\n")
 
     @pytest.mark.parametrize("language", LANGUAGES)
-    @pytest.mark.parametrize("kind", [NoticeKind.RESTORED, NoticeKind.APPEAL_UPHELD])
+    @pytest.mark.parametrize("kind", [NoticeKind.RESTORED, NoticeKind.DECISION_CONFIRMED])
     def test_an_appeal_was_about_the_account(self, language, kind):
         sentence = TEXTS[language]["sentences"][f"{kind}_account"]
 
