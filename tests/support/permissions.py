@@ -210,6 +210,8 @@ class World:
             return self.slug
         if "/previews/<" in route.pattern and name in {"preview", "number"}:
             return self.preview.pk
+        if name == "decision":
+            return self.strike.final.decision_id
         if name == "strike":
             return self.strike.pk
         if name in {"number", "row", "position"}:
@@ -258,6 +260,8 @@ def _rows_behind(route: Route) -> Any:
     if queryset is not None:
         return queryset.model
     page = re.match(r"/admin/(\w+)/(\w+)/", route.pattern)
+    if page and page[2] == "review":  # the review console shows cases
+        return apps.get_model("moderation.Case")
     return apps.get_model(f"{page[1]}.{page[2]}" if page else "registry.Model")
 
 
