@@ -85,9 +85,13 @@ def _add_quality() -> None:
     from moderation.deciding.previews import CAPACITY
     from moderation.quality.capacity import measured_capacity
     from moderation.quality.sentences import QUALITY_SENTENCES
+    from moderation.rights import ModerationRight
+    from registry.kit.admin.navigation import NAVIGATION, OwnPageLink
     from registry.record.sentences import SENTENCES
 
     CAPACITY.add("measured", measured_capacity)
+    link = OwnPageLink("report-card", "Report card", "insights", ModerationRight.READ_QUALITY, "Moderation")
+    NAVIGATION.add("report card", link, order=280)
     for action, sentence in QUALITY_SENTENCES.items():
         SENTENCES.add(action, sentence)
 

@@ -61,6 +61,7 @@ MODERATION_GRANTS = Grants(
         TEST_SCOPE: _MODERATE,
         REPORT_SCOPE: frozenset({ModerationRight.REPORT}),
         ERASE_SCOPE: frozenset({ModerationRight.ERASE}),
+        "quality.read": frozenset({ModerationRight.READ_QUALITY}),
         "policies.read": frozenset({ModerationRight.READ_POLICIES}),
         "policies.write": frozenset(
             {
@@ -75,6 +76,7 @@ MODERATION_GRANTS = Grants(
         TEST_SCOPE: "moderate as a test: nothing is stored or counted",
         REPORT_SCOPE: "send reports and appeals, and read what became of them",
         ERASE_SCOPE: "erase the tenant's contents, and read how far that is",
+        "quality.read": "read report cards, and verdicts as labelled data",
         "policies.read": "read policies",
         "policies.write": "read and change policies",
     },

@@ -157,6 +157,11 @@ class Case(models.Model):
                 condition=Q(status=CaseStatus.CLOSED),
             ),
             models.Index(fields=["status", "-opened_at"], name="case_list"),
+            # What one person has, or gets next: among thousands that nobody has.
+            models.Index(fields=["claimed_by"], name="case_claimed", condition=Q(claimed_by__isnull=False)),
+            models.Index(
+                fields=["assigned_to"], name="case_assigned", condition=Q(assigned_to__isnull=False)
+            ),
         ]
         constraints = [
             models.CheckConstraint(

@@ -136,7 +136,13 @@ class CasePage(VerbPages, OwnPage, ModelAdmin[Case]):
             group.name.lower(): [one for one in buttons if one.group == group]
             for group in {one.group for one in buttons}
         }
-        return {"title": f"Case {row.pk}", "verbs": groups, **case_context(row, by)}
+        packs = row.is_restricted and {ModerationRight.SEE_RESTRICTED, ModerationRight.LEAD} <= by.rights
+        return {
+            "title": f"Case {row.pk}",
+            "verbs": groups,
+            "packs_evidence": packs,
+            **case_context(row, by),
+        }
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         return ModerationRight.LEAD in actor(request).rights

@@ -58,7 +58,7 @@ def _form_page(request: HttpRequest, case: Case, form: EvidenceForm) -> HttpResp
         "title": f"Evidence package of {case}",
         "case": case,
         "form": form,
-        "back": reverse("review"),
+        "back": reverse("admin:moderation_case_change", args=[case.pk]),
     }
     return TemplateResponse(request, "admin/moderation/evidence_package.html", context)
 

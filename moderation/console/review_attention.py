@@ -1,8 +1,10 @@
 """What the home page says of reviews: overdue cases, appeals and reports, escalated cases, proposed account actions."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import QuerySet
+from django.urls import reverse
 from django.utils import timezone
 
 from moderation.appeals.models import Appeal
@@ -16,7 +18,7 @@ from moderation.review.models import AccountProposal
 from moderation.review.transitions import ProposalStatus
 from moderation.rights import ModerationRight
 from registry.kit.actors import Actor
-from registry.kit.admin.attention import AttentionItem, ItemKind, Severity
+from registry.kit.admin.attention import AttentionItem, ItemKind, PageLink, Severity
 
 _COUNTED_AT_MOST = 10_000
 _OVERDUE_CASES = ItemKind("lines about overdue cases", "admin:moderation_case_changelist", "?due=overdue")
@@ -40,7 +42,8 @@ def overdue_cases(by: Actor) -> list[AttentionItem]:
     if ModerationRight.REVIEW not in by.rights:
         return []
     overdue = _waiting(by).filter(due_at__lte=timezone.now())
-    return _line(overdue, "due_at", "case is overdue", "cases are overdue", _OVERDUE_CASES, Severity.WARNING)
+    line = _line(overdue, "due_at", "case is overdue", "cases are overdue", _OVERDUE_CASES, Severity.WARNING)
+    return _to_review(line)
 
 
 def escalated_cases(by: Actor) -> list[AttentionItem]:
@@ -48,7 +51,7 @@ def escalated_cases(by: Actor) -> list[AttentionItem]:
         return []
     escalated = _waiting(by).filter(is_escalated=True)
     words = ("escalated case waits for a lead", "escalated cases wait for a lead")
-    return _line(escalated, "opened_at", *words, _ESCALATED, Severity.NOTICE)
+    return _to_review(_line(escalated, "opened_at", *words, _ESCALATED, Severity.NOTICE), "?queue=escalated")
 
 
 def overdue_appeals(by: Actor) -> list[AttentionItem]:
@@ -83,6 +86,11 @@ def _waiting(by: Actor) -> QuerySet[Case]:
 
 def _seen(rows: QuerySet[Any], by: Actor) -> QuerySet[Any]:
     return rows if sees_restricted(by) else rows.filter(case__is_restricted=False)
+
+
+def _to_review(items: list[AttentionItem], query: str = "") -> list[AttentionItem]:
+    """With a link to the page on which they are decided."""
+    return [replace(item, action=PageLink("Review", reverse("review") + query)) for item in items]
 
 
 def _line(

@@ -47,7 +47,7 @@ HOLDS = {  # hours, as they are offered
     168: "1 week",
     336: "2 weeks",
 }
-_KEYS = [
+KEYS = [
     ("1 … 9", "choose a violation"),
     ("f", "find a violation by its name"),
     ("n", "write a note"),
@@ -83,7 +83,7 @@ def review_page(request: HttpRequest) -> HttpResponse:
         "opens": request.GET.get("case", "") if case is None else "",
         "holds": HOLDS,
         "people": _other_reviewers(reviewer),
-        "keys": _KEYS,
+        "keys": KEYS,
         "lease_s": int(taking.LEASE.total_seconds()),
     }
     return TemplateResponse(

@@ -27,6 +27,7 @@ urlpatterns = [
         api.DecisionsView.as_view({"get": "retrieve"}),
         name="decision",
     ),
+    path("api/v1/", include("moderation.quality.urls")),
     path(
         "api/v1/category-mappings/<str:protocol>",
         CategoryMappingsView.as_view({"get": "retrieve", "put": "update"}),

@@ -61,7 +61,7 @@ log = structlog.get_logger("roundhouse.moderation")
 
 _AT_ONCE = 200
 _TRIES = 5  # of a batch: whoever decides about the same contents may take locks in another order
-_LEASE, _LEASE_S = "moderation.erase", 60.0
+_LEASE, _LEASE_S = "moderation.erase", 20.0
 # Decisions are written a moment after they are made, and later while the database is busy.
 SETTLES_AFTER = timedelta(minutes=1)
 _IN_PROGRESS = (CaseStatus.WAITING, CaseStatus.DECIDED)

@@ -16,7 +16,6 @@ from registry.kit.actors import Actor
 from registry.record.audit import AuditSubject, record_change, subject_of
 from registry.record.models import AuditRecord
 
-LOOK = "look_at_restricted"
 _ONE_LOOK = timedelta(minutes=10)  # in which the same person's pages and pictures are one
 
 
@@ -49,9 +48,12 @@ def _restricted_cases(decisions: Collection[UUID]) -> QuerySet[Case]:
 @transaction.atomic
 def _record(subject: AuditSubject, by: Actor) -> bool:
     looks = AuditRecord.objects.filter(
-        object_id=subject.id, object_kind=subject.kind, action=LOOK, at__gt=timezone.now() - _ONE_LOOK
+        object_id=subject.id,
+        object_kind=subject.kind,
+        action="look_at_restricted",
+        at__gt=timezone.now() - _ONE_LOOK,
     )
     if looks.filter(user_id=by.user_id, key_id=by.key_id).exists():
         return False
-    record_change(action=LOOK, subject=subject, before=None, after=None, by=by)
+    record_change(action="look_at_restricted", subject=subject, before=None, after=None, by=by)
     return True

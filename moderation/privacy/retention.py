@@ -108,7 +108,11 @@ def _remove(
     decided: QuerySet[Decision], now: datetime, terms: ReviewTerms, remove: Callable[[Sequence[UUID]], None]
 ) -> int:
     removable, removed = decided.filter(~needed_decisions(now, terms)), 0
-    while ids := list(removable.order_by("received_at").values_list("pk", flat=True)[:_READ_AT_ONCE]):
+    rest = removable.order_by("received_at")
+    while rows := list(rest.values_list("pk", "received_at")[:_READ_AT_ONCE]):
+        ids = [pk for pk, _ in rows]
+        # The next look begins where this one ended, or it would pass everything that is done again.
+        rest = rest.filter(received_at__gte=rows[-1][1])
         for start in range(0, len(ids), _AT_ONCE):
             with transaction.atomic():
                 # Whoever opens a case, reports or appeals waits for this lock, or was seen by the second look.

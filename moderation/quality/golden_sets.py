@@ -174,7 +174,7 @@ def _examples(model: Model, code: str, most_of_each: int) -> _Examples:
         kind = examples.violating if code in codes else examples.others if ruling == Ruling.ALLOW else None
         if kind is None or len(kind) >= most_of_each or bytes(digest) in digests:
             continue
-        if is_restricted or restricted.intersection(said, codes) or not _is_about(model, bytes(findings)):
+        if is_restricted or restricted.intersection((*said, *codes)) or not _is_about(model, bytes(findings)):
             continue
         digests.add(bytes(digest))
         kind.append(_Example(decision_id, at))

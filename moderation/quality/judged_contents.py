@@ -26,7 +26,7 @@ from moderation.review.models import FinalDecision
 from moderation.review.statements import DecisionMaker
 from moderation.review.transitions import VerdictStatus
 
-MOST = 200_000  # contents of a card, the newest ones
+MOST = 50_000  # contents with a verdict, and as many that were blocked at once: the newest ones say enough
 _AT_ONCE = 2_000
 _SAMPLES = frozenset({CaseSource.REVIEW, CaseSource.FAILURE, CaseSource.AUDIT})
 _STOPS = frozenset({RuleEffect.REVIEW.value, RuleEffect.BLOCK.value})
@@ -62,9 +62,11 @@ class JudgedContent:
     """`is_violation` and `violations` are the truth; of contents that were blocked at once and never looked at, what the
     machine said."""
 
+    received_at: datetime
     policy_id: int
     revision_id: int
     language: str
+    was_allowed: bool
     sampling: Sampling
     case_id: int  # equal contents of a case got one verdict
     weight: float
@@ -78,34 +80,34 @@ class JudgedContent:
 
 @dataclass(slots=True)
 class JudgedContents:
-    """`is_cut`: there are more than were read."""
+    """`since`: when the oldest could have been received. It is later than was asked for if `is_cut`: there were too many."""
 
+    since: datetime
     contents: list[JudgedContent] = field(default_factory=list)
     is_cut: bool = False
 
 
 _COLUMNS = (
     "decision_id", "case__verdicts", "case__verdicts__ruling", "case__verdicts__codes", "case__source", "case_id",
-    "decision__policy_id", "decision__revision_id", "decision__language", "decision__ruling", "decision__audit_weight",
-    "decision__evidence", "decision__findings",
+    "decision__received_at", "decision__policy_id", "decision__revision_id", "decision__language", "decision__ruling",
+    "decision__audit_weight", "decision__evidence", "decision__findings",
 )  # fmt: skip
 
 
 def read_judged_contents(period: Period, *, tenant_id: int | None, most: int = MOST) -> JudgedContents:
     """All that is known about the contents of a period; of one tenant, if one is named."""
-    judged, found = JudgedContents(), dict[UUID, JudgedContent]()
-    number = 0
-    for number, row in enumerate(_rows_with_verdicts(period, tenant_id, most + 1), start=1):
-        if number > most:
-            judged.is_cut = True
-            break
-        _add_verdict(found, row)
-    for number, row in enumerate(_rows_blocked_alone(period, tenant_id, most + 1), start=1):
-        if number > most:
-            judged.is_cut = True
-            break
-        _add_blocked(found, row)
-    judged.contents = list(found.values())
+    judged, found = JudgedContents(period.since), dict[UUID, JudgedContent]()
+    for add, rows in (
+        (_add_verdict, _rows_with_verdicts(period, tenant_id, most + 1)),
+        (_add_blocked, _rows_blocked_alone(period, tenant_id, most + 1)),
+    ):
+        for number, row in enumerate(rows, start=1):
+            content = add(found, row)
+            if number > most:
+                judged.is_cut = True
+                judged.since = max(judged.since, content.received_at)
+    # Both kinds from the same time on: otherwise one of them would weigh more than it should.
+    judged.contents = [one for one in found.values() if not judged.is_cut or one.received_at > judged.since]
     return judged
 
 
@@ -125,26 +127,28 @@ def _rows_with_verdicts(period: Period, tenant_id: int | None, most: int) -> Ite
         decision__received_at__gte=period.since,
         decision__received_at__lt=period.until,
     )
-    return iter(rows.order_by("-pk")[:most].values_list(*_COLUMNS).iterator(chunk_size=_AT_ONCE))
+    newest = rows.order_by("-decision__received_at", "-pk")[:most]
+    return iter(newest.values_list(*_COLUMNS).iterator(chunk_size=_AT_ONCE))
 
 
-def _add_verdict(found: dict[UUID, JudgedContent], row: tuple[Any, ...]) -> None:
+def _add_verdict(found: dict[UUID, JudgedContent], row: tuple[Any, ...]) -> JudgedContent:
     decision_id, verdict_id, ruling, codes, source, case_id, *rest = row
     content = found.get(decision_id)
     if content is None:
         content = found[decision_id] = _new_content(*rest, case_id=case_id)
     if source in _SAMPLES:
-        is_audit = rest[3] == Ruling.ALLOW
-        content.sampling = Sampling.AUDITED if is_audit else Sampling.REVIEWED
+        content.sampling = Sampling.AUDITED if content.was_allowed else Sampling.REVIEWED
         content.case_id = case_id
     content.was_appealed = content.was_appealed or source == CaseSource.APPEAL
     if verdict_id > content.verdict_id:
         content.verdict_id = verdict_id
         content.is_violation = ruling == Ruling.BLOCK
         content.violations = frozenset(codes)
+    return content
 
 
 def _new_content(
+    received_at: datetime,
     policy_id: int,
     revision_id: int,
     language: str,
@@ -156,9 +160,11 @@ def _new_content(
     case_id: int,
 ) -> JudgedContent:
     return JudgedContent(
+        received_at=received_at,
         policy_id=policy_id,
         revision_id=revision_id,
         language=language,
+        was_allowed=ruling == Ruling.ALLOW,
         sampling=Sampling.BLOCKED if ruling == Ruling.BLOCK else Sampling.COMPLAINED,
         case_id=case_id,
         weight=audit_weight or 1.0,
@@ -178,18 +184,20 @@ def _rows_blocked_alone(period: Period, tenant_id: int | None, most: int) -> Ite
         decision__received_at__gte=period.since,
         decision__received_at__lt=period.until,
     )
-    columns = ("decision_id", *(name for name in _COLUMNS[6:]))
-    return iter(rows.order_by("-pk")[:most].values_list(*columns).iterator(chunk_size=_AT_ONCE))
+    columns = ("decision_id", *_COLUMNS[6:])
+    newest = rows.order_by("-decision__received_at", "-pk")[:most]
+    return iter(newest.values_list(*columns).iterator(chunk_size=_AT_ONCE))
 
 
-def _add_blocked(found: dict[UUID, JudgedContent], row: tuple[Any, ...]) -> None:
+def _add_blocked(found: dict[UUID, JudgedContent], row: tuple[Any, ...]) -> JudgedContent:
     decision_id, *rest = row
     if decision_id in found:
-        return
+        return found[decision_id]
     content = _new_content(*rest, case_id=-len(found) - 1)  # of no case
     content.is_violation = True
     content.violations = frozenset(stop.code for stop in content.stops)
     found[decision_id] = content
+    return content
 
 
 def stops_in(evidence: bytes | memoryview) -> frozenset[Stop]:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import orjson
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from moderation.cases.models import CaseItem, CaseSource, Guideline
 from moderation.deciding.findings import Findings
@@ -40,7 +40,7 @@ class Export:
 def verdict_lines(*, export: Export, by: Actor) -> Iterator[bytes]:
     """Lines as they are read, however many there are. Exporting contents is recorded.
 
-    Restricted contents, and those that are not stored any more, are left out of an export with contents.
+    Restricted contents, and those whose texts are not stored, are left out of an export with contents.
     """
     by.check(ModerationRight.READ_QUALITY)
     if export.has_contents:
@@ -94,7 +94,8 @@ def _items(export: Export, tenant_id: int | None) -> QuerySet[CaseItem]:
     if export.policy is not None:
         items = items.filter(decision__policy=export.policy)
     if export.has_contents:
-        items = items.filter(decision__content__isnull=False)
+        empty = Q(decision__content__text="", decision__content__title="")
+        items = items.filter(decision__content__isnull=False).exclude(empty)
     return items.annotate(
         is_restricted=Exists(of_decision.filter(case__is_restricted=True)), is_sampled=Exists(sampled)
     ).order_by("-case__verdicts__pk", "-pk")

@@ -44,16 +44,16 @@ def budget_left(reviewer: Reviewer, now: datetime | None = None) -> BudgetLeft:
     now = now or timezone.now()
     day = timezone.localdate(now)
     midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
-    of_today = reviewer.exposures.filter(day=day)
-    ended = of_today.filter(ended_at__isnull=False).aggregate(seconds=Sum("seconds"))["seconds"] or 0.0
-    counts = of_today.aggregate(severe=Count("pk", filter=Q(is_severe=True)))
-    used = timedelta(seconds=ended) + sum(
-        (one.may_last_until - one.began_at for one in of_today.filter(ended_at=None)), timedelta()
+    of_today = Q(day=day)
+    counts = reviewer.exposures.filter(of_today).aggregate(
+        seconds=Sum("seconds"), severe=Count("pk", filter=Q(is_severe=True))
     )
-    over_midnight = reviewer.exposures.filter(day=day - timedelta(days=1)).filter(
+    used = timedelta(seconds=counts["seconds"] or 0.0)
+    of_yesterday = Q(day=day - timedelta(days=1)) & (
         Q(ended_at=None, may_last_until__gt=midnight) | Q(ended_at__gt=midnight)
     )
-    used += sum(((one.ended_at or one.may_last_until) - midnight for one in over_midnight), timedelta())
+    for one in reviewer.exposures.filter((of_today & Q(ended_at=None)) | of_yesterday):
+        used += (one.ended_at or one.may_last_until) - max(one.began_at, midnight)
     return BudgetLeft(
         reviewer.minutes_a_day,
         reviewer.severe_a_day,

@@ -64,18 +64,18 @@ class AuthorSerializer(Base):
     proposals = ProposalSerializer(many=True, help_text="Account actions that wait for a person.")
 
 
-class WaitingSerializer(Base):
+class WaitingCasesSerializer(Base):
     waiting = serializers.IntegerField()
     overdue = serializers.IntegerField()
     oldest_seconds = serializers.IntegerField(allow_null=True, help_text="null if nothing waits.")
 
 
-class QueueSerializer(WaitingSerializer):
+class QueueSerializer(WaitingCasesSerializer):
     name = serializers.CharField()
     title = serializers.CharField()
 
 
-class QueuesSerializer(WaitingSerializer):
+class QueuesSerializer(WaitingCasesSerializer):
     """All waiting cases, and those of each queue; a case may be in several."""
 
     queues = QueueSerializer(many=True)

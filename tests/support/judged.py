@@ -1,6 +1,7 @@
 """Contents with verdicts, for tests of report cards: as detectors found them, and as people judged them."""
 
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 from django.utils import timezone
@@ -45,15 +46,19 @@ def a_flagged(
 ) -> Decision:
     """A content that the detector flagged."""
     evidence = (found(code, effect, version=version),)
-    return a_decision(
-        policy, effect, **{"evidence": evidence, "findings": asked(version), "language": "en", **more}
-    )
+    values = {"evidence": evidence, "findings": asked(version), "language": "en", **more}
+    return a_decision(policy, effect, **_with_digest(values))
 
 
 def an_allowed(policy: Policy, *, weight: float | None = 10.0, version: int = 1, **more: Any) -> Decision:
     """A content in which the detector found nothing; `weight`: how many audited ones it stands for."""
     values = {"findings": asked(version, score=0.1), "language": "en", "audit_weight": weight, **more}
-    return a_decision(policy, "allow", **values)
+    return a_decision(policy, "allow", **_with_digest(values))
+
+
+def _with_digest(values: dict[str, Any]) -> dict[str, Any]:
+    """Contents with different texts are different."""
+    return {"digest": sha256((values.get("text") or "").encode()).digest(), **values}
 
 
 def judge(

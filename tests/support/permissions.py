@@ -35,6 +35,12 @@ WORDS = {
     "protocol": "openai",
     "author_id": "ann",
 }
+# Whose rows a number counts on pages that are no table's.
+OWN_PAGES = {
+    "/admin/moderation/review/cases/": "moderation.Case",
+    "/admin/moderation/review/verdicts/": "moderation.Verdict",
+}
+ROWS = {"decision": "moderation.Decision", "strike": "moderation.Strike"}  # by the parameter's name
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
 
 Matrix = dict[str, str]
@@ -226,6 +232,8 @@ class World:
             from django.contrib.contenttypes.models import ContentType
 
             return ContentType.objects.get_for_model(self.model).pk
+        if name in ROWS:
+            return _id_of_first(ROWS[name])
         if name in {"object_id", "pk", "id"}:
             kind = _rows_behind(route)
             row = self.own_row(kind) or kind._default_manager.order_by("pk").first()
@@ -236,6 +244,13 @@ class World:
         """A row of this kind that belongs to our Model."""
         path = owner_path(kind)
         return kind._default_manager.filter(**{path: self.slug}).first() if path else None
+
+
+def _id_of_first(table: str) -> Any:
+    from django.apps import apps
+
+    row = apps.get_model(table)._default_manager.first()
+    return row.pk if row else 0
 
 
 def owner_path(kind: Any) -> str | None:
@@ -259,6 +274,9 @@ def _rows_behind(route: Route) -> Any:
     queryset = getattr(getattr(route.view, "cls", None), "queryset", None)
     if queryset is not None:
         return queryset.model
+    for beginning, table in OWN_PAGES.items():
+        if route.pattern.startswith(beginning):
+            return apps.get_model(table)
     page = re.match(r"/admin/(\w+)/(\w+)/", route.pattern)
     if page and page[2] == "review":  # the review console shows cases
         return apps.get_model("moderation.Case")

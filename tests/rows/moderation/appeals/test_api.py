@@ -10,7 +10,7 @@ from moderation.review.models import FinalDecision
 from registry.access.keys import ring
 from tests.support.cases import a_case, a_reviewer, cases, decide, finish
 from tests.support.clients import by_key, client_for, client_with
-from tests.support.decision_rows import a_decision, a_list_policy
+from tests.support.decision_rows import a_decision, a_list_policy, listed
 from tests.support.factories import a_key, a_tenant
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
@@ -93,8 +93,6 @@ def test_it_is_too_late(author, removed):
 
 
 def test_of_a_machines_block_before_it_is_written_as_final(author, policy, tenant):
-    from tests.support.decision_rows import listed
-
     a_decision(policy, "block", evidence=(listed(0, 9),), content_id="c3", tenant=tenant, awaits="final")
 
     assert author.post(URL, {"content_id": "c3"}).status_code == 201

@@ -185,6 +185,15 @@ class TestPage:
         assert response["Content-Disposition"] == f'attachment; filename="evidence-case-{case.pk}.zip"'
         assert verify_evidence_package(BytesIO(b"".join(response.streaming_content))) == []
 
+    def test_the_cases_page_leads_there(self, client, case, lead):
+        address = reverse("moderation_case_evidence", args=[case.pk])
+        page = reverse("admin:moderation_case_change", args=[case.pk])
+
+        client.force_login(person_behind(lead))
+        assert address in client.get(page).content.decode()
+        client.force_login(person_behind(a_reviewer(ModerationRole.REVIEWER, ModerationRole.CHILD_SAFETY)))
+        assert address not in client.get(page).content.decode()
+
     def test_without_a_reason_it_asks_again(self, client, case, lead):
         client.force_login(person_behind(lead))
 

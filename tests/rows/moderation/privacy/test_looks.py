@@ -31,7 +31,7 @@ def case(policy):
 
 
 def recorded():
-    return AuditRecord.objects.filter(action=looks.LOOK)
+    return AuditRecord.objects.filter(action="look_at_restricted")
 
 
 class TestRecord:

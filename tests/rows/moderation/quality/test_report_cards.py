@@ -212,13 +212,22 @@ class TestFilters:
         assert card_of("toxicity", tenant_id=mine.pk).figures.false_alarms == 0
         assert card_of("toxicity").figures.false_alarms == 1
 
-    def test_only_the_newest_are_read(self, policy, rita):
-        for _ in range(3):
-            judge(a_flagged(policy), action="remove", by=rita)
+    def test_the_newest_are_read_of_both_kinds_since_the_same_time(self, policy, rita):
+        now = timezone.now()
+        for hours in (1, 2, 3):
+            judge(a_flagged(policy, at=now - timedelta(hours=hours)), action="remove", by=rita)
+            a_flagged(policy, "block", awaits="final", at=now - timedelta(hours=hours, minutes=30))
+        make_final()
 
+        whole = read_judged_contents(the_period(), tenant_id=None)
         judged = read_judged_contents(the_period(), tenant_id=None, most=2)
 
-        assert (len(judged.contents), judged.is_cut) == (2, True)
+        assert (len(whole.contents), whole.is_cut) == (6, False)
+        assert judged.is_cut
+        assert judged.since == now - timedelta(hours=3)
+        assert sorted(now - one.received_at for one in judged.contents) == [
+            timedelta(hours=1), timedelta(hours=1, minutes=30), timedelta(hours=2), timedelta(hours=2, minutes=30),
+        ]  # fmt: skip
 
 
 def test_from_a_verdict_in_the_console_to_the_card(rita):

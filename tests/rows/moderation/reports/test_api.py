@@ -1,12 +1,15 @@
 """Reports over HTTP: of known contents and of others, by whom, and what became of them."""
 
 import pytest
+from django.db import connection
 
 from moderation.cases.models import Case, CaseSource
 from moderation.cases.opening import open_cases
 from moderation.deciding.models import Decision, StoredPicture
+from moderation.deciding.services import decide_contents
+from moderation.reports import reported_contents
 from moderation.reports.models import Report
-from moderation.rights import ModerationRight
+from moderation.rights import MODERATION_GRANTS, ModerationRight
 from registry.access.keys import ring
 from registry.kit.api.models import IdempotencyRecord
 from tests.support.cases import a_reviewer, cases, decide, finish, for_review
@@ -245,7 +248,21 @@ class TestOtherContents:
         assert again.json() == first.json()
         assert Decision.objects.count() == Report.objects.count() == 1
 
-    def test_a_refused_content_frees_no_report(self, reporter):
+    def test_detectors_are_not_asked_in_a_transaction(self, reporter, monkeypatch):
+        """It would hold the database's only write lock (SQLite), so that the decision could not be stored."""
+        in_transaction = []
+
+        def note_and_decide(*contents, **more):
+            in_transaction.append(connection.in_atomic_block)
+            return decide_contents(*contents, **more)
+
+        monkeypatch.setattr(reported_contents, "decide_contents", note_and_decide)
+
+        reporter.post(URL, {"content": {"text": "fine"}}, headers={"Idempotency-Key": "once"})
+
+        assert in_transaction == [False]
+
+    def test_a_refusal_is_kept_for_the_key(self, reporter):
         refused = reporter.post(URL, {"content": {"text": ""}}, headers={"Idempotency-Key": "once"})
 
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid_content")
@@ -271,8 +288,5 @@ class TestOtherContents:
         assert not Decision.objects.exists()
 
 
-def test_only_keys_report(transactional_db):
-    """No role of people has the right."""
-    from moderation.rights import MODERATION_GRANTS
-
+def test_no_role_of_people_reports():
     assert not any(ModerationRight.REPORT in rights for rights in MODERATION_GRANTS.roles.values())

@@ -6,6 +6,7 @@ import pytest
 from django.db import IntegrityError
 from django.utils import timezone
 
+from moderation.cases import opening
 from moderation.cases.models import Case, CaseSource
 from moderation.cases.opening import open_cases
 from moderation.deciding.models import Awaits
@@ -15,8 +16,7 @@ from moderation.review.models import AccountProposal, FinalDecision, ReviewActio
 from moderation.review.restrictions import StatementCategory
 from moderation.review.statements import check_statement
 from moderation.review.strikes import active_strikes, decide_proposal, weight_of_strikes
-from moderation.review.taking import take
-from moderation.review.verdicts import give_verdict
+from moderation.review.verdicts import decide_many
 from moderation.rights import ModerationRole
 from registry.errors import Conflict, NotAllowed, StaleState
 from registry.record import leases
@@ -173,9 +173,9 @@ class TestSecondReview:
     def test_a_tenth_is_about_a_tenth(self, rita):
         policy = a_list_policy(name="tenth", context="tenth", review={"second_review_share": 0.1})
         for number in range(100):
-            case = a_case(policy, f"text {number}")
-            take(case=case, by=rita)
-            give_verdict(case=case, action=the_action("allow"), by=rita)
+            for_review(policy, f"text {number}")
+        open_cases()
+        decide_many(cases=list(Case.objects.all()), action=the_action("allow"), by=rita)
         make_final(now=timezone.now() + HOUR)
 
         assert 1 <= Case.objects.filter(source=CaseSource.SECOND_REVIEW).count() <= 25
@@ -272,3 +272,59 @@ class TestTelling:
         finish(decide(again, "allow", rita))
 
         assert latest_final(case.items.get().decision).notice is None
+
+
+class TestCrash:
+    """The process dies after the verdict was made final, and before anybody was told."""
+
+    @pytest.fixture
+    def dying(self, monkeypatch):
+        def die(*_):
+            raise SystemExit
+
+        monkeypatch.setattr(finals, "_tell", die)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_the_next_process_makes_it_final_and_tells(self, policy, rita, dying, monkeypatch):
+        verdict = decide(a_case(policy, content_id="c1"), "remove", rita)
+        with pytest.raises(SystemExit):
+            finish(verdict)
+        assert not FinalDecision.objects.exists()
+
+        monkeypatch.undo()
+        finish(verdict)
+
+        assert FinalDecision.objects.count() == 1
+        assert Event.objects.filter(kind="decision.final").count() == 1
+
+    @pytest.mark.django_db(transaction=True)
+    def test_without_one_transaction_nobody_would_be_told(self, policy, rita, dying, monkeypatch):
+        """Negative control."""
+        verdict = decide(a_case(policy, content_id="c1"), "remove", rita)
+        monkeypatch.setattr(finals, "_finish", finals._finish.__wrapped__)
+        with pytest.raises(SystemExit):
+            finish(verdict)
+
+        monkeypatch.undo()
+        finish(verdict)
+
+        assert FinalDecision.objects.count() == 1
+        assert not Event.objects.filter(kind="decision.final").exists()
+
+    @pytest.mark.django_db(transaction=True)
+    def test_no_case_is_lost_or_doubled_while_they_are_opened(self, policy, monkeypatch):
+        for number in range(5):
+            for_review(policy, f"text {number}")
+        join = opening._join
+
+        def die(*_):
+            raise SystemExit
+
+        monkeypatch.setattr(opening, "_join", die)
+        with pytest.raises(SystemExit):
+            open_cases()
+        assert not Case.objects.exists()
+
+        monkeypatch.setattr(opening, "_join", join)
+        assert open_cases() == 5
+        assert Case.objects.count() == 5

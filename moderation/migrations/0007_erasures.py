@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('moderation', '0009_threads_and_alike_cases'),
+        ('moderation', '0006_threads_and_alike_cases'),
         ('registry', '0008_events_of_an_object'),
     ]
 
