@@ -54,7 +54,7 @@ class PersonAtWork:
 
 
 @dataclass(frozen=True, slots=True)
-class HandlingTime:
+class ViolationTime:
     code: str
     verdicts: int
     seconds: float  # the median
@@ -102,7 +102,7 @@ def people_at_work(now: datetime) -> list[PersonAtWork]:
     return shown
 
 
-def handling_times(now: datetime, *, sees_restricted: bool) -> list[HandlingTime]:
+def handling_times(now: datetime, *, sees_restricted: bool) -> list[ViolationTime]:
     """The median time per verdict of the last 7 days by violation, the slowest first."""
     verdicts = Verdict.objects.filter(made_at__gte=now - timedelta(days=HANDLING_DAYS))
     if not sees_restricted:
@@ -111,7 +111,7 @@ def handling_times(now: datetime, *, sees_restricted: bool) -> list[HandlingTime
     seconds: dict[str, list[float]] = defaultdict(list)
     for code, one in verdicts.values_list("case__code", "seconds")[:_MOST_VERDICTS]:
         seconds[code].append(one)
-    times = [HandlingTime(code, len(all_), median(all_)) for code, all_ in seconds.items()]
+    times = [ViolationTime(code, len(all_), median(all_)) for code, all_ in seconds.items()]
     return sorted(times, key=lambda time: -time.seconds)[:_SLOWEST_SHOWN]
 
 

@@ -216,6 +216,8 @@ class World:
             return self.slug
         if "/previews/<" in route.pattern and name in {"preview", "number"}:
             return self.preview.pk
+        if name == "decision":
+            return self.strike.final.decision_id
         if name == "strike":
             return self.strike.pk
         if name in {"number", "row", "position"}:
@@ -276,6 +278,8 @@ def _rows_behind(route: Route) -> Any:
         if route.pattern.startswith(beginning):
             return apps.get_model(table)
     page = re.match(r"/admin/(\w+)/(\w+)/", route.pattern)
+    if page and page[2] == "review":  # the review console shows cases
+        return apps.get_model("moderation.Case")
     return apps.get_model(f"{page[1]}.{page[2]}" if page else "registry.Model")
 
 
