@@ -7,7 +7,7 @@ TEST_PROCESSES ?= 4
 # Tests start hundreds of processes; without bytecode on disk, each would compile the product again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo demo-real serve lint test test-both test-chaos test-long test-real mutants bench bench-serving bench-jobs bench-tasks lock docs pictures clean
+.PHONY: help demo demo-real serve lint test test-both test-chaos test-long test-real mutants bench bench-serving bench-jobs bench-tasks bench-review lock docs pictures clean
 
 help:
 	@echo "make demo       install, prepare and serve with example models (Ctrl-C stops it)"
@@ -19,7 +19,7 @@ help:
 	@echo "make test-real  ONNX files from public packages; see docs/real-files.md"
 	@echo "make mutants    change the product in 200 small ways, and list the changes that no test catches"
 	@echo "make lint       formatting, types, import rules, migrations, OpenAPI"
-	@echo "make bench      measure the engine on this machine; make bench-serving compares the server with its peers; make bench-jobs measures jobs, make bench-tasks texts, pictures, rankings, lists and moderation"
+	@echo "make bench      measure the engine on this machine; make bench-serving compares the server with its peers; make bench-jobs measures jobs, make bench-tasks texts, pictures, rankings, lists and moderation, make bench-review how soon a reviewer's next case is there"
 	@echo "make docs       regenerate the generated pages of docs/"
 	@echo "make pictures   retake the screenshots in docs/"
 	@echo "make lock       resolve the dependencies again"
@@ -77,6 +77,9 @@ bench-tasks: $(BIN)/.installed-dev
 
 bench-jobs: $(BIN)/.installed-dev
 	$(BIN)/python -m bench.jobs
+
+bench-review: $(BIN)/.installed-dev
+	$(BIN)/python -m bench.review_bench
 
 bench: $(BIN)/.installed-dev
 	$(BIN)/python -m bench

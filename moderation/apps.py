@@ -11,8 +11,9 @@ class ModerationConfig(AppConfig):
 
         import moderation.tasks  # noqa: F401 (registers the tasks, so that eager mode finds them by name)
         from inference.jobs.kinds import JOB_KINDS
+        from moderation.deciding.dispatch import MODERATION
         from moderation.deciding.trials import GATE, decision_gates
-        from moderation.doors.jobs import MODERATION, ModerationJobs
+        from moderation.doors.jobs import ModerationJobs
         from moderation.policies.sentences import POLICY_SENTENCES
         from moderation.rights import MODERATION_GRANTS
         from registry.access.policies import GRANTS
@@ -30,6 +31,7 @@ class ModerationConfig(AppConfig):
         EVENT_KINDS.add("policy_requested", "A revision of a policy waits for another person's approval.")
         EVENT_KINDS.add("policy_published", "A revision of a policy was published and decides from now on.")
         _add_review()
+        _add_privacy()
         _add_review_page()
         _add_quality()
         _add_links()
@@ -38,18 +40,20 @@ class ModerationConfig(AppConfig):
         _add_attention()
         _add_first_steps()
         _add_category_mappings()
+        _add_review_pages()
 
 
 def _add_review() -> None:
     from moderation.appeals.services import answer_appeals
-    from moderation.reports.services import answer_reports
-    from moderation.review.finals import ON_FINAL
+    from moderation.reports.services import answer_reports, statement_source
+    from moderation.review.finals import ON_FINAL, STATEMENT_SOURCES
     from moderation.review.sentences import REVIEW_SENTENCES
     from registry.record.events import EVENT_KINDS
     from registry.record.sentences import SENTENCES
 
     ON_FINAL.add("appeals", answer_appeals)
     ON_FINAL.add("reports", answer_reports)
+    STATEMENT_SOURCES.add("reports", statement_source)
     EVENT_KINDS.add("decision.final", "What stands about a content from now on, in order for each content.")
     EVENT_KINDS.add("appeal.answered", "A person answered an author's appeal.")
     EVENT_KINDS.add("report.answered", "A person answered a report.")
@@ -58,17 +62,23 @@ def _add_review() -> None:
         SENTENCES.add(action, sentence)
 
 
+def _add_privacy() -> None:
+    from moderation.privacy.sentences import PRIVACY_SENTENCES
+    from registry.kit.admin.navigation import ListLink, add_links
+    from registry.record.sentences import SENTENCES
+
+    for action, sentence in PRIVACY_SENTENCES.items():
+        SENTENCES.add(action, sentence)
+    add_links(ListLink("moderation.erasure", "Erasures", "delete_forever", "Moderation"), order=280)
+
+
 def _add_review_page() -> None:
-    from moderation.console import case_attention
     from moderation.console.queue_list import waiting_badge
     from moderation.rights import ModerationRight
-    from registry.kit.admin.attention import ATTENTION
     from registry.kit.admin.navigation import NAVIGATION, OwnPageLink
 
     link = OwnPageLink("review", "Review", "rate_review", ModerationRight.REVIEW, "Moderation", waiting_badge)
     NAVIGATION.add("review", link, order=195)
-    ATTENTION.add("overdue cases", case_attention.overdue_cases, order=47)
-    ATTENTION.add("escalated cases", case_attention.escalated_cases, order=48)
 
 
 def _add_quality() -> None:
@@ -162,3 +172,36 @@ def _add_category_mappings() -> None:
     add_links(
         ListLink("moderation.categorymapping", "Category mappings", "swap_horiz", "Moderation"), order=290
     )
+
+
+def _add_review_pages() -> None:
+    from moderation.console import review_attention as attention
+    from moderation.console import review_search as finders
+    from registry.kit.admin.attention import ATTENTION
+    from registry.kit.admin.navigation import ListLink, add_links
+    from registry.kit.admin.search import SEARCH, SearchSource
+
+    add_links(
+        ListLink("moderation.case", "Cases", "inbox", "Moderation"),
+        ListLink("moderation.appeal", "Appeals", "balance", "Moderation"),
+        ListLink("moderation.report", "Reports", "flag", "Moderation"),
+        ListLink("moderation.accountproposal", "Account actions", "person_off", "Moderation"),
+        ListLink("moderation.reviewer", "Team", "groups", "Moderation"),
+        order=221,
+    )
+    add_links(
+        ListLink(
+            "moderation.guideline", "Guidelines", "menu_book", "Review setup", add_title="New guideline"
+        ),
+        ListLink("moderation.reviewqueue", "Queues", "low_priority", "Review setup", add_title="New queue"),
+        ListLink("moderation.reviewaction", "Actions", "bolt", "Review setup", add_title="New action"),
+        order=300,
+    )
+    SEARCH.add("cases", SearchSource("Cases", "inbox", finders.find_cases), order=45)
+    SEARCH.add("appeals", SearchSource("Appeals", "balance", finders.find_appeals), order=46)
+    SEARCH.add("reports", SearchSource("Reports", "flag", finders.find_reports), order=47)
+    ATTENTION.add("overdue cases", attention.overdue_cases, order=47)
+    ATTENTION.add("overdue appeals", attention.overdue_appeals, order=48)
+    ATTENTION.add("overdue reports", attention.overdue_reports, order=49)
+    ATTENTION.add("escalated cases", attention.escalated_cases, order=76)
+    ATTENTION.add("account actions", attention.open_proposals, order=77)

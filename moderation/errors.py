@@ -7,7 +7,8 @@ RoundhouseError
 │   ├── UnknownDecision
 │   ├── UnknownCase
 │   ├── UnknownReport
-│   └── UnknownAppeal
+│   ├── UnknownAppeal
+│   └── NoStatement         nothing restricts the content
 ├── Conflict
 │   ├── NothingToPublish    the draft is missing, or says what the current revision says
 │   ├── NothingToRollBackTo
@@ -67,6 +68,12 @@ class UnknownAppeal(NotFound):
     """There is no such appeal."""
 
     code = "unknown_appeal"
+
+
+class NoStatement(NotFound):
+    """Nothing restricts this content, so there is no statement of reasons."""
+
+    code = "no_statement"
 
 
 class NothingToPublish(Conflict):

@@ -5,6 +5,7 @@ from moderation.cases.models import Case, CaseItem, Guideline, ReviewQueue
 from moderation.deciding.models import Decision, DetectorTrial, PolicyPreview, StoredContent, StoredPicture
 from moderation.doors.categories.models import CategoryMapping
 from moderation.policies.models import Policy, PolicyRevision, RuleDay
+from moderation.privacy.models import Erasure
 from moderation.quality.models import VerdictGoldenSet
 from moderation.reports.models import Report
 from moderation.review.models import (
@@ -25,6 +26,7 @@ __all__ = [
     "CategoryMapping",
     "Decision",
     "DetectorTrial",
+    "Erasure",
     "Exposure",
     "FinalDecision",
     "Guideline",

@@ -27,7 +27,7 @@ class ModerationRole(StrEnum):
     CHILD_SAFETY = "child_safety"  # sees restricted contents, besides what other roles allow
 
 
-MODERATE_SCOPE, TEST_SCOPE, REPORT_SCOPE = "moderate", "moderate.test", "report"
+MODERATE_SCOPE, TEST_SCOPE, REPORT_SCOPE, ERASE_SCOPE = "moderate", "moderate.test", "report", "erase"
 
 _READ = frozenset({ModerationRight.READ_DECISIONS, ModerationRight.READ_POLICIES})
 _EDIT = _READ | {ModerationRight.EDIT_POLICIES, ModerationRight.PUBLISH_POLICIES, ModerationRight.MODERATE}
@@ -60,6 +60,7 @@ MODERATION_GRANTS = Grants(
         MODERATE_SCOPE: _MODERATE,
         TEST_SCOPE: _MODERATE,
         REPORT_SCOPE: frozenset({ModerationRight.REPORT}),
+        ERASE_SCOPE: frozenset({ModerationRight.ERASE}),
         "quality.read": frozenset({ModerationRight.READ_QUALITY}),
         "policies.read": frozenset({ModerationRight.READ_POLICIES}),
         "policies.write": frozenset(
@@ -74,6 +75,7 @@ MODERATION_GRANTS = Grants(
         MODERATE_SCOPE: "moderate contents, and read the tenant's decisions",
         TEST_SCOPE: "moderate as a test: nothing is stored or counted",
         REPORT_SCOPE: "send reports and appeals, and read what became of them",
+        ERASE_SCOPE: "erase the tenant's contents, and read how far that is",
         "quality.read": "read report cards, and verdicts as labelled data",
         "policies.read": "read policies",
         "policies.write": "read and change policies",
@@ -85,6 +87,26 @@ MODERATION_GRANTS = Grants(
         "moderation.view_policyrevision": ModerationRight.READ_POLICIES,
         "moderation.view_categorymapping": ModerationRight.READ_POLICIES,
         "moderation.view_decision": ModerationRight.READ_DECISIONS,
+        "moderation.view_case": ModerationRight.REVIEW,
+        "moderation.view_appeal": ModerationRight.REVIEW,
+        "moderation.view_report": ModerationRight.REVIEW,
+        "moderation.view_guideline": ModerationRight.REVIEW,
+        "moderation.add_guideline": ModerationRight.LEAD,
+        "moderation.change_guideline": ModerationRight.LEAD,
+        "moderation.delete_guideline": ModerationRight.LEAD,
+        "moderation.view_reviewqueue": ModerationRight.LEAD,
+        "moderation.add_reviewqueue": ModerationRight.LEAD,
+        "moderation.change_reviewqueue": ModerationRight.LEAD,
+        "moderation.delete_reviewqueue": ModerationRight.LEAD,
+        "moderation.view_reviewaction": ModerationRight.LEAD,
+        "moderation.add_reviewaction": ModerationRight.LEAD,
+        "moderation.change_reviewaction": ModerationRight.LEAD,
+        "moderation.view_reviewer": ModerationRight.LEAD,
+        "moderation.add_reviewer": ModerationRight.LEAD,
+        "moderation.change_reviewer": ModerationRight.LEAD,
+        "moderation.view_accountproposal": ModerationRight.LEAD,
+        "moderation.view_erasure": ModerationRight.ERASE,
+        "moderation.add_erasure": ModerationRight.ERASE,
     },
     global_rights=frozenset(ModerationRight),
 )

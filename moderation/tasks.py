@@ -5,8 +5,7 @@ from celery import shared_task
 from moderation.cases import opening
 from moderation.deciding import held, previews, trials
 from moderation.deciding.comparisons import fail_stuck_comparisons
-from moderation.deciding.retention import remove_old_decisions
-from moderation.review import finals
+from moderation.privacy import erasing, retention
 
 
 @shared_task(name="moderation.decide_held")
@@ -16,7 +15,8 @@ def decide_held() -> None:
 
 @shared_task(name="moderation.expire_decisions")
 def expire_decisions() -> None:
-    remove_old_decisions()
+    retention.remove_old_contents()
+    retention.remove_old_decisions()
 
 
 @shared_task(name="moderation.sweep_comparisons")
@@ -34,16 +34,11 @@ def run_trial(trial_id: int) -> None:
     trials.run_trial(trial_id)
 
 
-@shared_task(name="moderation.open_cases")
-def open_cases() -> None:
-    opening.open_cases()
-
-
 @shared_task(name="moderation.withdraw_superseded")
 def withdraw_superseded() -> None:
     opening.withdraw_superseded()
 
 
-@shared_task(name="moderation.make_final")
-def make_final() -> None:
-    finals.make_final()
+@shared_task(name="moderation.erase")
+def erase() -> None:
+    erasing.erase_pending()

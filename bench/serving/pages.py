@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
+from urllib.request import Request as UrlRequest
 
 from bench.serving import generator, servers, workloads, wrk
 from bench.serving.__main__ import end_on_sigterm, parse_settings
@@ -43,8 +44,11 @@ class Person:
         self._browser.open(f"{url}/admin/login/", urlencode(form).encode(), timeout=30).close()
 
     def page(self, path: str) -> str:
-        with self._browser.open(self._url + path, timeout=30) as answer:
-            return answer.read().decode()
+        return self.fetch(UrlRequest(self._url + path)).decode()
+
+    def fetch(self, request: UrlRequest) -> bytes:
+        with self._browser.open(request, timeout=30) as answer:
+            return bytes(answer.read())
 
     def wire_bytes(self, path: str) -> str:
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._cookies)

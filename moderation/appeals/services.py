@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from moderation.appeals.models import MAX_APPEAL, Appeal
@@ -13,9 +14,10 @@ from moderation.cases.opening import open_case
 from moderation.deciding.models import Decision
 from moderation.errors import NothingToAppeal
 from moderation.policies.rules import Ruling
-from moderation.review.finals import latest_final, review_terms, stand_now
+from moderation.review.finals import are_restricted, newer_content, review_terms, stand_now, standing_final
 from moderation.review.models import FinalDecision, Verdict
 from moderation.review.restrictions import answer_to_appeal
+from moderation.review.strikes import remove_strikes
 from moderation.rights import ModerationRight
 from registry.errors import Invalid
 from registry.kit.actors import Actor
@@ -40,7 +42,7 @@ def make_appeal(*, decision: Decision, text: str = "", language: str = "", by: A
 
 
 def _make(decision: Decision, text: str, language: str) -> Appeal:
-    contested, terms, now = latest_final(decision), review_terms(decision), timezone.now()
+    contested, terms, now = standing_final(decision), review_terms(decision), timezone.now()
     if contested is None or contested.ruling != Ruling.BLOCK or contested.decision is None:
         raise NothingToAppeal
     if contested.source == CaseSource.APPEAL:
@@ -49,6 +51,11 @@ def _make(decision: Decision, text: str, language: str) -> Appeal:
         raise NothingToAppeal(f"The decision could be appealed for {terms.appeal_days} days.")
     if Appeal.objects.filter(contested=contested).exists():
         raise NothingToAppeal("This decision was appealed before.")
+    changed = newer_content(contested.decision)
+    if changed is not None and changed.ruling != Ruling.BLOCK:
+        raise NothingToAppeal(
+            "The author has changed the content since, and nothing restricts it as it is now."
+        )
     due_at = now + timedelta(hours=terms.appeal_hours)
     verdict = contested.verdict
     case = open_case(
@@ -56,7 +63,8 @@ def _make(decision: Decision, text: str, language: str) -> Appeal:
         CaseSource.APPEAL,
         due_at=due_at,
         about_id=verdict.pk if verdict is not None else None,
-        not_for=_deciders(verdict),
+        not_for=_deciders(contested.decision),
+        is_restricted=are_restricted(contested.codes),
         code=next(iter(contested.codes), ""),
     )
     return Appeal.objects.create(
@@ -71,14 +79,16 @@ def _make(decision: Decision, text: str, language: str) -> Appeal:
     )
 
 
-def _deciders(verdict: Verdict | None) -> list[int]:
-    """Everybody who gave a verdict that led to this one."""
-    deciders = []
-    while verdict is not None:
-        if verdict.reviewer_id is not None:
-            deciders.append(verdict.reviewer_id)
-        verdict = verdict.case.about
-    return deciders
+def _deciders(decision: Decision) -> set[int]:
+    """Everybody who gave a verdict about this content: also to check another one's, and also one that was undone."""
+    same = Decision.objects.filter(pk=decision.pk)
+    if decision.content_id:
+        same |= Decision.objects.filter(
+            tenant=decision.tenant_id, content_id=decision.content_id, digest=decision.digest
+        )
+    about = Q(case__items__decision__in=same) | Q(case__about__case__items__decision__in=same)
+    verdicts = Verdict.objects.filter(about).exclude(reviewer=None)
+    return set(verdicts.order_by().values_list("reviewer_id", flat=True))
 
 
 def answer_appeals(verdict: Verdict, finals: Sequence[FinalDecision]) -> None:
@@ -88,9 +98,15 @@ def answer_appeals(verdict: Verdict, finals: Sequence[FinalDecision]) -> None:
     for appeal in Appeal.objects.filter(case=verdict.case, status=AppealStatus.OPEN).select_related(
         "contested__decision", "tenant"
     ):
-        appeal.status = AppealStatus.OVERTURNED if finals else AppealStatus.UPHELD
+        contested, is_lifted = appeal.contested, verdict.ruling == Ruling.ALLOW
+        changed = [final for final in finals if final.effect != contested.effect]
+        appeal.status = AppealStatus.OVERTURNED if is_lifted or changed else AppealStatus.UPHELD
         appeal.answered_at = timezone.now()
-        appeal.answer = finals[0].notice if finals else answer_to_appeal(appeal.contested, appeal.language)
+        appeal.answer = answer_to_appeal(contested, appeal.language, is_lifted=is_lifted)
+        if is_lifted:
+            remove_strikes(contested)
+        elif changed:
+            appeal.answer = changed[0].notice
         appeal.save(update_fields=["status", "answered_at", "answer"])
         emit(
             "appeal.answered",
@@ -108,7 +124,7 @@ def appeal_answer(appeal: Appeal) -> dict[str, object]:
         "id": appeal.pk,
         "status": appeal.status,
         "content_id": contested.decision.content_id if contested.decision is not None else "",
-        "request_id": contested.decision.request_id if contested.decision is not None else None,
+        "request_id": contested.decision.callers_request_id if contested.decision is not None else None,
         "author_id": appeal.author_id,
         "contested_sequence": contested.sequence,
         "made_at": appeal.made_at.isoformat(),

@@ -43,6 +43,10 @@ class CaseSource(models.TextChoices):
     DISAGREEMENT = "disagreement", "reviewers disagree"
 
 
+# These look at a verdict again; the content's standing changes only if they come to something else.
+LOOKS_AGAIN = (CaseSource.SECOND_REVIEW, CaseSource.DISAGREEMENT, CaseSource.APPEAL)
+
+
 class Guideline(models.Model):
     """What a violation code means to people: how grave it is, how to recognise it, and what authors are told."""
 
@@ -153,6 +157,11 @@ class Case(models.Model):
                 condition=Q(status=CaseStatus.CLOSED),
             ),
             models.Index(fields=["status", "-opened_at"], name="case_list"),
+            # What one person has, or gets next: among thousands that nobody has.
+            models.Index(fields=["claimed_by"], name="case_claimed", condition=Q(claimed_by__isnull=False)),
+            models.Index(
+                fields=["assigned_to"], name="case_assigned", condition=Q(assigned_to__isnull=False)
+            ),
         ]
         constraints = [
             models.CheckConstraint(

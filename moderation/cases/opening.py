@@ -2,18 +2,20 @@
 
 import os
 import socket
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
-from moderation.cases.likeness import Likeness, first_alike, likeness_of
+from moderation.cases.likeness import Likeness, PictureRows, likeness_of, unlike_any
 from moderation.cases.models import Case, CaseItem, CaseSource, Guideline, Harm
 from moderation.cases.transitions import CaseStatus
 from moderation.deciding.answers import stored_explanation
@@ -21,12 +23,13 @@ from moderation.deciding.findings import Findings
 from moderation.deciding.models import Awaits, Decision
 from moderation.deciding.selectors import newer_decisions
 from moderation.policies.rules import Ruling
+from registry.kit.loops import DATABASE_AWAY
 from registry.record import leases
 
 log = structlog.get_logger("roundhouse.moderation")
 
 _LEASE, _LEASE_S = "moderation.cases", 60.0
-_AT_ONCE = 500
+_AT_ONCE, _WITHDRAWN_AT_ONCE = 500, 5_000
 _UNSCORED = 0.5  # where no detector says how sure it is
 UNKNOWN_HARM, UNKNOWN_HOURS = Harm.MEDIUM, 24  # of violations without a guideline
 # Cases of these are only about the content as it is now; a newer one of the same id replaces them.
@@ -38,19 +41,25 @@ def open_cases(*, within_s: float = 20.0) -> int:
 
     One process at a time does this.
     """
-    holder = f"{socket.gethostname()}:{os.getpid()}"
+    if not Decision.objects.filter(awaits=Awaits.CASE).exists():
+        return 0
+    # A worker's threads are one process, so its id alone would let two of them in.
+    holder = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
     if not leases.claim(_LEASE, holder=holder, for_s=_LEASE_S):
         return 0
     ends_at, opened = time.monotonic() + within_s, 0
     try:
-        while time.monotonic() < ends_at and (batch := _awaiting()):
-            _open(batch)
-            opened += len(batch)
+        while time.monotonic() < ends_at and (done := _open_some()):
+            opened += done
             leases.claim(_LEASE, holder=holder, for_s=_LEASE_S)
-        withdraw_settled_failures()
     finally:
         leases.release(_LEASE, holder=holder)
     return opened
+
+
+def open_now(decision: Decision) -> None:
+    """Open the case of a decision that awaits one, instead of waiting for the next round. Call it in a transaction."""
+    _open([decision.pk])
 
 
 def open_case(
@@ -61,12 +70,18 @@ def open_case(
     about_id: int | None = None,
     not_for: Iterable[int] = (),
     is_escalated: bool = False,
+    is_restricted: bool = False,
     code: str = "",
     note: str = "",
 ) -> Case:
-    """Open a case of its own for one content. Call it in a transaction."""
+    """Open a case of its own for one content. Call it in a transaction.
+
+    It is restricted if an earlier case of the content was, whatever violation is named now.
+    """
     guidelines = {row.code: row for row in Guideline.objects.all()}
     case = _new_case(decision, source, _likeness(decision), guidelines, code)
+    was_restricted = Case.objects.filter(items__decision=decision, is_restricted=True)
+    case.is_restricted = case.is_restricted or is_restricted or was_restricted.exists()
     case.about_id, case.is_escalated, case.note = about_id, is_escalated, note
     case.due_at = due_at or case.due_at
     case.save(force_insert=True)
@@ -78,7 +93,7 @@ def open_case(
 def withdraw_cases(decisions: Iterable[Decision], *, sources: Sequence[CaseSource] = _OF_THE_NEWEST) -> int:
     """Take contents out of the cases that wait; a case without contents is withdrawn. Return how many cases were."""
     items = CaseItem.objects.filter(
-        decision__in=list(decisions),
+        decision__in=[decision.pk for decision in decisions],
         is_withdrawn=False,
         case__status=CaseStatus.WAITING,
         case__source__in=sources,
@@ -101,20 +116,47 @@ def withdraw_settled_failures() -> int:
         decision__is_held=False,
     )
     overtaken = settled.filter(decision__redecided_by__isnull=False)
-    withdrawn = withdraw_cases(Decision.objects.filter(pk__in=overtaken.values("decision")[:5_000]))
+    ids = overtaken.values("decision")[:_WITHDRAWN_AT_ONCE]
+    withdrawn = withdraw_cases(Decision.objects.filter(pk__in=ids).only("pk"))
     # Given up after two days: no detector came back.
     left = settled.exclude(decision__redecided_by__isnull=False).values("case_id")
     Case.objects.filter(pk__in=list(left), status=CaseStatus.WAITING).update(source=CaseSource.REVIEW)
     return withdrawn
 
 
-def _awaiting() -> list[Decision]:
-    rows = Decision.objects.filter(awaits=Awaits.CASE).annotate(is_superseded=newer_decisions())
-    return list(rows.select_related("content").order_by("pk")[:_AT_ONCE])
+def _open_some() -> int:
+    """Open cases for the oldest decisions that await one; return for how many. One that cannot be read holds up no other."""
+    awaiting = Decision.objects.filter(awaits=Awaits.CASE).order_by("pk")
+    ids = list(awaiting.values_list("pk", flat=True)[:_AT_ONCE])
+    if not ids:
+        return 0
+    try:
+        return _open(ids)
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever it is, it is about one of them
+        if len(ids) > 1:
+            log.warning("cases are opened one by one", reason=str(error))
+    return sum(_open_alone(one) for one in ids)
+
+
+def _open_alone(decision_id: UUID) -> int:
+    try:
+        return _open([decision_id])
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:
+        log.error("no case could be opened", decision=decision_id.hex, exc_info=error)
+        return 0
 
 
 @transaction.atomic
-def _open(batch: Sequence[Any]) -> None:
+def _open(ids: Sequence[UUID]) -> int:
+    """All of them, or none. Locked, so that nobody else opens a second case for one at the same time."""
+    rows = Decision.objects.select_for_update(of=("self",)).filter(pk__in=ids, awaits=Awaits.CASE)
+    batch: list[Any] = list(
+        rows.annotate(is_superseded=newer_decisions()).select_related("content").order_by("pk")
+    )
     _withdraw_older(batch)
     wanted = [
         (decision, _source(decision), _likeness(decision)) for decision in batch if not decision.is_superseded
@@ -137,6 +179,7 @@ def _open(batch: Sequence[Any]) -> None:
     )
     _join(joined, guidelines)
     Decision.objects.filter(pk__in=[decision.pk for decision in batch]).update(awaits=Awaits.NOTHING)
+    return len(batch)
 
 
 def _join(items: Sequence[CaseItem], guidelines: Mapping[str, Guideline]) -> None:
@@ -145,51 +188,92 @@ def _join(items: Sequence[CaseItem], guidelines: Mapping[str, Guideline]) -> Non
     for item in items:
         by_case[item.case.pk].append(item)
     for case_id, added in sorted(by_case.items()):
-        waiting = Case.objects.filter(pk=case_id, status=CaseStatus.WAITING)
-        if not waiting.update(item_count=F("item_count") + len(added)):
-            case = _new_case(
-                added[0].decision, _source(added[0].decision), _likeness(added[0].decision), guidelines
-            )
-            case.item_count = len(added)
-            case.save(force_insert=True)
-            for item in added:
-                item.case = case
+        decisions = [item.decision for item in added]
+        locked = Case.objects.select_for_update().filter(pk=case_id, status=CaseStatus.WAITING)
+        case = locked.first()
+        if case is None:
+            case = _new_case(decisions[0], _source(decisions[0]), _likeness(decisions[0]), guidelines)
+            case.item_count = 0
+        for decision in decisions:
+            _make_as_grave(case, _new_case(decision, CaseSource(case.source), unlike_any(), guidelines))
+        case.item_count += len(added)
+        case.save()
+        for item in added:
+            item.case = case
         CaseItem.objects.bulk_create(added)
+
+
+def _make_as_grave(case: Case, added: Case) -> None:
+    """Equal contents may have been decided by other rules: a case is as urgent, and as restricted, as any of them."""
+    if added.harm > case.harm:
+        case.code, case.due_at = added.code, min(case.due_at, added.due_at)
+    case.harm, case.score = max(case.harm, added.harm), max(case.score, added.score)
+    case.weight = Harm(case.harm).weight * case.score
+    case.is_restricted = case.is_restricted or added.is_restricted
 
 
 class _Waiting:
     """The cases that wait, by likeness of their contents."""
 
     def __init__(self, keys: Iterable[bytes]) -> None:
-        self._cases: dict[tuple[object, ...], list[Case]] = defaultdict(list)
+        stored: dict[_GroupKey, list[tuple[int, list[str]]]] = defaultdict(list)
         rows = Case.objects.filter(status=CaseStatus.WAITING, likeness__in=set(keys), about=None)
-        for case in rows.order_by("pk"):
-            self.add(case)
+        columns = ("pk", "pictures", "tenant_id", "policy_id", "source", "likeness")
+        for case_id, pictures, tenant_id, policy_id, source, likeness in rows.order_by("pk").values_list(
+            *columns
+        ):
+            stored[_GroupKey(tenant_id, policy_id, source, bytes(likeness))].append((case_id, pictures))
+        self._cases: dict[_GroupKey, list[int | Case]] = defaultdict(list)
+        self._pictures: dict[_GroupKey, PictureRows] = {}
+        for key, group in stored.items():
+            self._cases[key] += [case_id for case_id, _ in group]
+            self._pictures[key] = PictureRows([pictures for _, pictures in group])
 
     def add(self, case: Case) -> None:
-        self._cases[self._key(case.tenant_id, case.policy_id, case.source, bytes(case.likeness))].append(case)
+        key = _GroupKey(case.tenant_id, case.policy_id, case.source, bytes(case.likeness))
+        if key in self._pictures:
+            self._pictures[key].add(case.pictures)
+        else:
+            self._pictures[key] = PictureRows([case.pictures])
+        self._cases[key].append(case)
 
     def find(self, decision: Decision, source: CaseSource, likeness: Likeness) -> Case | None:
-        cases = self._cases[self._key(decision.tenant_id, decision.policy_id, source, likeness.key)]
-        place = first_alike(likeness, [case.pictures for case in cases])
-        return None if place is None else cases[place]
+        key = _GroupKey(decision.tenant_id, decision.policy_id, source, likeness.key)
+        if key not in self._pictures:
+            return None
+        place = self._pictures[key].first_alike(likeness.pictures) if likeness.pictures else 0
+        if place is None:
+            return None
+        case = self._cases[key][place]
+        return case if isinstance(case, Case) else Case(pk=case)
 
-    @staticmethod
-    def _key(*parts: object) -> tuple[object, ...]:
-        return parts
+
+class _GroupKey(NamedTuple):
+    """Only cases that agree in all of these can be joined."""
+
+    tenant_id: int | None
+    policy_id: int
+    source: str
+    likeness: bytes
 
 
 def _withdraw_older(batch: Sequence[Decision]) -> None:
     """Cases of what these contents said before, and of the decisions that these ones overtake."""
-    older = Q(pk__in=[decision.redecides_id for decision in batch if decision.redecides_id])
     by_tenant: dict[int | None, set[str]] = defaultdict(set)
     for decision in batch:
         if decision.content_id:
             by_tenant[decision.tenant_id].add(decision.content_id)
+    same_contents = Q(pk__in=[])
     for tenant_id, ids in by_tenant.items():
-        older |= Q(tenant=tenant_id, content_id__in=ids)
-    known = Decision.objects.filter(older, case_items__case__status=CaseStatus.WAITING)
-    withdraw_cases(known.exclude(pk__in=[decision.pk for decision in batch]).distinct())
+        same_contents |= Q(tenant=tenant_id, content_id__in=ids)
+    waiting = Decision.objects.filter(case_items__case__status=CaseStatus.WAITING).only("pk").distinct()
+    overtaken = [decision.redecides_id for decision in batch if decision.redecides_id]
+    withdraw_cases(
+        [
+            *waiting.filter(same_contents).filter(newer_decisions()),
+            *waiting.filter(pk__in=overtaken),
+        ]
+    )
 
 
 def withdraw_superseded() -> int:
@@ -199,7 +283,7 @@ def withdraw_superseded() -> int:
         case_items__case__source__in=_OF_THE_NEWEST,
         case_items__is_withdrawn=False,
     )
-    return withdraw_cases(waiting.filter(newer_decisions()).distinct())
+    return withdraw_cases(waiting.filter(newer_decisions()).only("pk").distinct())
 
 
 def _source(decision: Decision) -> CaseSource:
@@ -210,8 +294,9 @@ def _source(decision: Decision) -> CaseSource:
 
 def _likeness(decision: Decision) -> Likeness:
     content = getattr(decision, "content", None)
-    text, title = (content.text, content.title) if content is not None else ("", "")
-    return likeness_of(text, title, Findings.from_bytes(decision.findings))
+    if content is None:
+        return unlike_any()
+    return likeness_of(content.text, content.title, Findings.from_bytes(decision.findings))
 
 
 def _new_case(
@@ -236,7 +321,10 @@ def _new_case(
         weight=harm.weight * score,
         language=decision.language,
         context=decision.context,
-        is_restricted=any(guidelines[one].is_restricted for one in codes if one in guidelines),
+        # Also by what was found, if somebody names another violation: that must not show it to more people.
+        is_restricted=any(
+            guidelines[one].is_restricted for one in [*codes, *decision.codes] if one in guidelines
+        ),
         likeness=likeness.key,
         pictures=list(likeness.pictures),
         opened_at=now,

@@ -1,5 +1,6 @@
 """Reads about cases and queues."""
 
+import re
 from collections.abc import Collection
 from datetime import datetime
 
@@ -19,9 +20,15 @@ from django.db.models import (
 
 from moderation.cases.models import Case, CaseItem, CaseSource, Guideline, ReviewQueue
 from moderation.cases.transitions import CaseStatus
+from moderation.deciding.models import Decision
+from moderation.deciding.selectors import decisions_matching, decisions_of_author
+from moderation.rights import ModerationRight
+from registry.kit.actors import Actor
 
 # Detectors that failed come back by themselves, and escalated cases are for leads.
 CASES_FOR_ANYBODY = Q(is_escalated=False) & ~Q(source=CaseSource.FAILURE)
+ESCALATED_CASES = Q(is_escalated=True)
+_NUMBER = re.compile(r"(?:case\s*)?#?\s*(?P<number>[0-9]{1,18})", re.IGNORECASE)
 _AHEAD_S = 60.0  # so that a case that was opened this second has an age
 
 
@@ -70,6 +77,27 @@ def restricted_decisions() -> Q:
     return wanted
 
 
+def hidden_decisions(by: Actor) -> Q | Value:
+    """Whether a decision's content is hidden from this person or key. A key has sent the content itself, so it is not."""
+    if ModerationRight.SEE_RESTRICTED in by.rights or by.tenant_id is not None:
+        return Value(False)
+    return restricted_decisions()
+
+
 def names_code(column: str, code: str) -> Q:
     """Whether a list of violations in a column names this one. No database that we support indexes such lists alike."""
     return Q(**{f"{column}__icontains": f'"{code}"'})
+
+
+def cases_matching(within: QuerySet[Case], text: str) -> QuerySet[Case]:
+    """By case number, or by an exact request id, content id or author id of a content."""
+    decisions = Decision.objects.order_by()
+    found = (
+        decisions_matching(decisions, text)
+        .values("pk")
+        .union(decisions_of_author(decisions, text).values("pk"))
+    )
+    matching = Q(pk__in=CaseItem.objects.filter(decision__in=found).values("case"))
+    if number := _NUMBER.fullmatch(text):
+        matching |= Q(pk=int(number["number"]))
+    return within.filter(matching)

@@ -12,7 +12,7 @@ class CaseStatus(models.TextChoices):
 
 CASE_ALLOWED: dict[CaseStatus, frozenset[CaseStatus]] = {
     CaseStatus.WAITING: frozenset({CaseStatus.DECIDED, CaseStatus.WITHDRAWN}),
-    CaseStatus.DECIDED: frozenset({CaseStatus.WAITING, CaseStatus.CLOSED}),
+    CaseStatus.DECIDED: frozenset({CaseStatus.WAITING, CaseStatus.CLOSED, CaseStatus.WITHDRAWN}),
     CaseStatus.CLOSED: frozenset(),
     CaseStatus.WITHDRAWN: frozenset(),
 }

@@ -3,6 +3,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import BooleanField, Case, Exists, F, OuterRef, QuerySet, Value, When
 from django.db.models.functions import Left
 from django.http import Http404, HttpRequest, HttpResponse
@@ -13,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 
+from moderation.cases.selectors import hidden_decisions
 from moderation.console.decision_page import decision_context, picture_response
 from moderation.console.drafts import save_draft
 from moderation.console.policy_panels import decisions_of_a_day, policy_header, states_of
@@ -25,6 +27,7 @@ from moderation.policies.models import Policy, PolicyRevision
 from moderation.policies.rules import Ruling
 from moderation.policies.selectors import policies
 from moderation.policies.transitions import RevisionStatus
+from moderation.privacy.looks import record_look_at_decision
 from moderation.rights import ModerationRight
 from registry.kit.actors import require_right
 from registry.kit.admin.columns import Tone, badge, moment_column
@@ -263,8 +266,9 @@ class DecisionPage(OwnPage, ModelAdmin[Decision]):
     search_help_text = "An exact request id or content id."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Decision]:
-        rows = decisions()
-        return rows if self.has_right(request) else rows.none()
+        if not self.has_right(request):
+            return Decision.objects.none()
+        return decisions().annotate(is_hidden=hidden_decisions(actor(request)))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DecisionList]:
         return DecisionList
@@ -282,9 +286,19 @@ class DecisionPage(OwnPage, ModelAdmin[Decision]):
 
     def _show_picture(self, request: HttpRequest, pk: UUID, number: int) -> HttpResponse:
         require_right(actor(request), ModerationRight.READ_DECISIONS, model_id=_NO_MODEL)
+        hidden = Decision.objects.annotate(is_hidden=hidden_decisions(actor(request))).filter(is_hidden=True)
+        if hidden.filter(pk=pk).exists():
+            raise PermissionDenied("This picture is restricted.")
+        self._record_look(request, Decision.objects.filter(pk=pk).first())
         return picture_response(pk, number)
 
+    @staticmethod
+    def _record_look(request: HttpRequest, decision: Decision | None) -> None:
+        if decision is not None:
+            record_look_at_decision(decision=decision, by=actor(request))
+
     def shown(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
+        self._record_look(request, row)
         return {"title": f"Decision {row.request_id}", **decision_context(request, row)}
 
     @display(description="decision", ordering="ruling")
@@ -299,6 +313,8 @@ class DecisionPage(OwnPage, ModelAdmin[Decision]):
 
     @display(description="text")
     def text_snippet(self, decision: Any) -> SafeString | str:
+        if decision.is_hidden:
+            return badge("restricted", Tone.WARN)
         snippet = decision.snippet or ""
         return format_html("<bdi>{}</bdi>", snippet) if snippet else "–"
 

@@ -1,16 +1,31 @@
 """What a reviewer sees of a case: the content with its evidence, why it is here, and what is known around it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import BooleanField, Count, Exists, ExpressionWrapper, OuterRef, Q, QuerySet, Sum
+from django.db.models import (
+    BinaryField,
+    BooleanField,
+    Count,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Sum,
+    When,
+)
+from django.db.models import Case as Choose
+from django.db.models.functions import Length
 from django.urls import reverse
 from django.utils import timezone
 
 from moderation.appeals.models import Appeal
-from moderation.cases.likeness import Likeness, first_alike
+from moderation.cases.likeness import PictureRows
 from moderation.cases.models import Case, CaseSource, Guideline, Harm
 from moderation.cases.selectors import visible_cases
 from moderation.cases.transitions import CaseStatus
@@ -19,6 +34,7 @@ from moderation.console.decision_page import (
     decision_facts,
     linked_evidence,
     marked_texts,
+    picture_type,
     shown_problem,
 )
 from moderation.console.marked_content import MarkedPicture, NumberedEvidence, evidence_of_picture
@@ -40,6 +56,7 @@ from registry.kit.admin.columns import Tone
 _NEIGHBOURS = 5  # of a conversation, on each side
 _EQUALS_SHOWN, _REPORTS_SHOWN, _HISTORY_SHOWN, _SIMILAR_SHOWN = 30, 20, 5, 5
 _SEARCHED = 200  # of decided cases with the same text, whose pictures are compared
+_INLINE_BYTES = 256 << 10
 _NO_LINKS = VersionLinks({}, {})  # reviewers are told the version; its page is for other work
 _HARM_TONES = {Harm.LOW: Tone.IDLE, Harm.MEDIUM: Tone.BUSY, Harm.HIGH: Tone.WARN, Harm.CRITICAL: Tone.BAD}
 _WHY = {
@@ -145,17 +162,32 @@ def _content(case: Case, decision: Decision) -> dict[str, Any]:
 def _marked_pictures(
     case: Case, decision: Decision, evidence: Sequence[NumberedEvidence]
 ) -> list[MarkedPicture]:
+    """Small pictures come with the case, as that is quicker than asking for them."""
+    size = Length("file")
+    small = When(size__lte=_INLINE_BYTES, then=F("file"))
     is_kept = ExpressionWrapper(Q(file__isnull=False), output_field=BooleanField())
-    pictures = list(decision.pictures.annotate(is_kept=is_kept).defer("file"))
+    pictures: list[Any] = list(
+        decision.pictures.annotate(size=size, is_kept=is_kept)
+        .annotate(small_file=Choose(small, default=None, output_field=BinaryField()))
+        .defer("file")
+    )
     return [
         MarkedPicture(
             f"Picture {picture.number + 1}" if len(pictures) > 1 else "Picture",
-            reverse("review-picture", args=[case.pk, decision.pk, picture.number]) if picture.is_kept else "",
+            _picture_address(case, decision, picture) if picture.is_kept else "",
             picture.url,
             **evidence_of_picture(image_part(picture.number, len(pictures)), evidence),
         )
         for picture in pictures
     ]
+
+
+def _picture_address(case: Case, decision: Decision, picture: Any) -> str:
+    file = bytes(picture.small_file or b"")
+    kind = picture_type(file)
+    if kind is not None:
+        return f"data:{kind};base64,{b64encode(file).decode()}"
+    return reverse("review-picture", args=[case.pk, decision.pk, picture.number])
 
 
 def _violations(case: Case) -> list[KnownViolation]:
@@ -274,6 +306,5 @@ def _similar(case: Case, by: Actor) -> list[Verdict]:
 def _with_like_pictures(case: Case, alike: QuerySet[Case]) -> list[int]:
     if not case.pictures:
         return list(alike.values_list("pk", flat=True)[:_SIMILAR_SHOWN])
-    wanted = Likeness(bytes(case.likeness), tuple(case.pictures))
-    rows: Iterable[tuple[int, list[str]]] = alike.values_list("pk", "pictures")[:_SEARCHED]
-    return [pk for pk, pictures in rows if first_alike(wanted, [pictures]) is not None]
+    rows = alike.values_list("pk", "pictures")[:_SEARCHED]
+    return [pk for pk, pictures in rows if PictureRows([pictures]).first_alike(case.pictures) is not None]

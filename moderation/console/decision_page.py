@@ -8,6 +8,8 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
+from moderation.cases.models import Case
+from moderation.cases.selectors import visible_cases
 from moderation.console.marked_content import (
     MarkedPicture,
     MarkedText,
@@ -21,8 +23,10 @@ from moderation.deciding.answers import Explanation, stored_explanation
 from moderation.deciding.findings import Findings, image_part
 from moderation.deciding.models import Decision, StoredContent, StoredPicture
 from moderation.policies.rules import Ruling, split_detector
+from moderation.rights import ModerationRight
 from registry.catalogue.models import Model, Version
 from registry.kit.admin.columns import Tone
+from registry.kit.admin.theme import actor
 
 TONES = {Ruling.ALLOW: Tone.GOOD, Ruling.REVIEW: Tone.WARN, Ruling.BLOCK: Tone.BAD}
 _HISTORY_SHOWN = 20
@@ -105,7 +109,24 @@ class VersionLinks:
         return cls(urls, models)
 
 
-def decision_context(request: HttpRequest, decision: Decision) -> dict[str, Any]:
+def decision_context(request: HttpRequest, decision: Any) -> dict[str, Any]:
+    """`decision` has `is_hidden`: then its content, and what was found in it, is not part of the page."""
+    earlier, later = _history(decision)
+    context = {
+        "decision": decision,
+        "tone": TONES[Ruling(decision.ruling)],
+        "earlier": earlier,
+        "later": later,
+        "superseded_by": later[-1] if later else None,
+        "redecided_by": decision.redecided_by.first(),
+        "facts": [fact for fact in decision_facts(decision) if not (decision.is_hidden and fact[0] == "URL")],
+        "cases": _cases(request, decision),
+    }
+    return context if decision.is_hidden else {**context, **_found(request, decision)}
+
+
+def _found(request: HttpRequest, decision: Decision) -> dict[str, Any]:
+    """The content, and what was found in it."""
     explanation, findings = stored_explanation(decision), Findings.from_bytes(decision.findings)
     links = VersionLinks.of(findings, explanation.evidence)
     told = linked_evidence([one for one in explanation.evidence if not one.is_shadow], links, explanation)
@@ -115,7 +136,6 @@ def decision_context(request: HttpRequest, decision: Decision) -> dict[str, Any]
     kept = set(
         StoredPicture.objects.filter(decision=decision, file__isnull=False).values_list("number", flat=True)
     )
-    earlier, later = _history(decision)
     drafted = draft_judgement(decision, request.GET.get("preview", ""))
     return {
         "drafted": drafted,
@@ -124,8 +144,6 @@ def decision_context(request: HttpRequest, decision: Decision) -> dict[str, Any]
             if drafted is not None and drafted.judgement
             else []
         ),
-        "decision": decision,
-        "tone": TONES[Ruling(decision.ruling)],
         "is_stored": content is not None,
         "texts": marked_texts(content, told),
         "pictures": _pictures(decision, pictures, kept, told),
@@ -134,12 +152,16 @@ def decision_context(request: HttpRequest, decision: Decision) -> dict[str, Any]
         "is_cut": explanation.is_cut,
         "problems": [shown_problem(one, links) for one in explanation.problems],
         "detectors": _detectors(findings, links),
-        "facts": decision_facts(decision),
-        "earlier": earlier,
-        "later": later,
-        "superseded_by": later[-1] if later else None,
-        "redecided_by": decision.redecided_by.first(),
     }
+
+
+def _cases(request: HttpRequest, decision: Decision) -> list[Case]:
+    """The cases that the content is in, for those who may open them."""
+    by = actor(request)
+    if ModerationRight.REVIEW not in by.rights:
+        return []
+    cases = Case.objects.filter(items__decision=decision).order_by("pk")
+    return list(visible_cases(cases, sees_restricted=ModerationRight.SEE_RESTRICTED in by.rights))
 
 
 def picture_response(decision_id: UUID, number: int) -> HttpResponse:

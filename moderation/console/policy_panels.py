@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from moderation.console.detector_choices import choices_as_json, detector_choices, draft_warnings
 from moderation.console.policy_verbs import POLICY_VERBS, has_changed_draft
 from moderation.console.preview_panel import draw_preview
-from moderation.console.rules_in_words import differences, rules_in_words
+from moderation.console.rules_in_words import differences, review_in_words, rules_in_words
 from moderation.deciding.models import Decision
 from moderation.policies.models import Policy, PolicyRevision, RuleDay
 from moderation.policies.rules import MAX_RULES, PDQ_DISTANCE
@@ -93,6 +93,7 @@ def draw_rules(request: HttpRequest, policy: Policy) -> SafeString:
         "may_edit": may_edit,
         "is_draft": policy.draft is not None,
         "rules": rules_in_words(content),
+        "review": review_in_words(content),
         "data": editor_data(policy, content) if may_edit else None,
         "preview_url": reverse("admin:moderation_policy_preview", args=[policy.pk]),
         "preview": draw_preview(request, policy, policy.previews.first()) if may_edit else "",
@@ -175,6 +176,7 @@ def _opened_revision(request: HttpRequest, policy: Policy) -> dict[str, Any] | N
     return {
         "revision": revision,
         "rules": rules_in_words(revision.content),
+        "review": review_in_words(revision.content),
         "before": before,
         "changes": differences(before.content if before else {}, revision.content),
         "content": revision.content,

@@ -25,6 +25,7 @@ from moderation.console.case_view import case_context
 from moderation.console.decision_page import picture_response
 from moderation.console.queue_list import queue_lines
 from moderation.errors import AlreadyDecided, BudgetSpent, UnknownCase
+from moderation.privacy.looks import record_look, record_looks_at_cases
 from moderation.review import taking
 from moderation.review.budgets import budget_left, reviewer_of
 from moderation.review.models import ReviewAction, Reviewer, Verdict
@@ -46,7 +47,7 @@ HOLDS = {  # hours, as they are offered
     168: "1 week",
     336: "2 weeks",
 }
-_KEYS = [
+KEYS = [
     ("1 … 9", "choose a violation"),
     ("f", "find a violation by its name"),
     ("n", "write a note"),
@@ -82,7 +83,7 @@ def review_page(request: HttpRequest) -> HttpResponse:
         "opens": request.GET.get("case", "") if case is None else "",
         "holds": HOLDS,
         "people": _other_reviewers(reviewer),
-        "keys": _KEYS,
+        "keys": KEYS,
         "lease_s": int(taking.LEASE.total_seconds()),
     }
     return TemplateResponse(
@@ -312,7 +313,11 @@ def _reviewer(by: Actor) -> Reviewer:
 
 
 def _draw_case(request: HttpRequest, case: Case) -> str:
-    return _draw(request, "case.html", case_context(case, actor(request)))
+    by = actor(request)
+    context = case_context(case, by)
+    record_look(case=case, by=by)
+    record_looks_at_cases(decisions=[one.pk for _, one in context.get("thread", [])], by=by)
+    return _draw(request, "case.html", context)
 
 
 def _draw_start(request: HttpRequest) -> str:

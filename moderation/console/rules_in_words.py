@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from moderation.policies.rules import ReviewTerms, read_review_terms
+
 Content = Mapping[str, Any]
 _KINDS = {
     "detector": "detector",
@@ -73,10 +75,43 @@ def differences(before: Content, after: Content) -> list[RuleDifference]:
         {name: before.get(name) for name in _GENERAL}, {name: after.get(name) for name in _GENERAL}, _GENERAL
     )
     whole = [RuleDifference("all rules", "changed", general)] if general else []
+    review = _changed_review(read_review_terms(before), read_review_terms(after))
+    whole += [RuleDifference("review by people", "changed", review)] if review else []
     return [*whole, *(one for one in found if one is not None), *removed, *_moved(old, new)]
 
 
 _GENERAL = {"default_language": "language if none is named", "language_detector": "detector of languages"}
+
+
+def review_in_words(content: Content) -> list[str]:
+    """How people review what the policy decides, in a sentence each."""
+    return list(_review_sentences(read_review_terms(content)).values())
+
+
+def _review_sentences(terms: ReviewTerms) -> Mapping[str, str]:
+    audits, again = _share(terms.audit_share), _share(terms.second_review_share)
+    days = f"{terms.content_days:,} days" if terms.content_days is not None else "as long as decisions"
+    return {
+        "audit_share": f"A person looks at {audits} of allowed contents, and at more near a cut-off."
+        if terms.audit_share
+        else "Nobody looks at allowed contents.",
+        "second_review_share": f"Another person reviews {again} of verdicts again."
+        if terms.second_review_share
+        else "No verdict is reviewed again.",
+        "content_days": f"Contents are kept {days}.",
+        "appeal_days": f"Authors can appeal for {terms.appeal_days:,} days.",
+        "appeal_hours": f"Appeals are answered within {terms.appeal_hours:,} hours.",
+        "report_hours": f"Reports are answered within {terms.report_hours:,} hours.",
+    }
+
+
+def _changed_review(before: ReviewTerms, after: ReviewTerms) -> list[str]:
+    old, new = _review_sentences(before), _review_sentences(after)
+    return [f"{old[name]} → {new[name]}" for name in old if old[name] != new[name]]
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.6g} %"
 
 
 def _difference(name: str, before: Content | None, after: Content) -> RuleDifference | None:

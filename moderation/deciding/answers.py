@@ -1,7 +1,7 @@
 """A decision as callers get it: the same now, and whenever it is looked up."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -29,6 +29,11 @@ class Explanation:
             return None
         start, end = one.place
         return self.texts[one.part][int(start) : int(end)]
+
+    @property
+    def without_words(self) -> "Explanation":
+        """The same without what the content says: neither quotes nor entries of lists."""
+        return replace(self, evidence=tuple(one._replace(entry="") for one in self.evidence), texts={})
 
 
 def encode_evidence(judgement: Judgement) -> bytes:

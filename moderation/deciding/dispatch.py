@@ -3,6 +3,7 @@
 from celery import current_app
 from django.db import transaction
 
+MODERATION = "moderation"  # the kind of jobs whose rows are contents
 RUN_PREVIEW, RUN_TRIAL = "moderation.run_preview", "moderation.run_trial"
 _LIVES_S = 600  # what was asked longer ago nobody waits for
 

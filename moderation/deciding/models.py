@@ -100,6 +100,11 @@ class Decision(models.Model):
     def request_id(self) -> str:
         return self.id.hex
 
+    @property
+    def callers_request_id(self) -> str:
+        """The one that the caller was answered with. A content that was held is decided again under another id."""
+        return (self.redecides_id or self.id).hex
+
 
 class StoredContent(models.Model):
     """The words of a decided content."""

@@ -1,7 +1,6 @@
 """Reads about decisions."""
 
 from contextlib import suppress
-from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -37,6 +36,19 @@ def decision_by_request_id(within: QuerySet[Decision], request_id: str) -> Decis
     return decision
 
 
+def decision_that_counts(
+    tenant_id: int | None, *, content_id: str = "", request_id: str = ""
+) -> Decision | None:
+    """The newest decision about a content of this id; or the one of this request, as it was decided again if it was held."""
+    within = Decision.objects.filter(tenant=tenant_id).select_related("revision", "tenant", "content")
+    if content_id:
+        return within.filter(content_id=content_id).order_by("-received_at", "-decided_at").first()
+    with suppress(ValueError):
+        asked = Q(pk=UUID(hex=request_id)) | Q(redecides=UUID(hex=request_id))
+        return within.filter(asked).order_by("-decided_at").first()
+    return None
+
+
 def decisions_matching(within: QuerySet[Decision], text: str) -> QuerySet[Decision]:
     """By an exact request id or content id, of any tenant. The index on content ids begins with tenants, so they are joined."""
     ids = Decision.objects.order_by().values("pk")
@@ -45,6 +57,12 @@ def decisions_matching(within: QuerySet[Decision], text: str) -> QuerySet[Decisi
     with suppress(ValueError):
         found.append(ids.filter(pk=UUID(hex=text)))
     return within.filter(pk__in=found[0].union(*found[1:]))
+
+
+def decisions_of_author(within: QuerySet[Decision], author_id: str) -> QuerySet[Decision]:
+    """By an exact author id, of any tenant; by the same kind of index."""
+    of_tenants = Q(tenant__in=Tenant.objects.order_by().values("pk")) | Q(tenant=None)
+    return within.filter(of_tenants, author_id=author_id).exclude(author_id="")
 
 
 def newer_decisions() -> Q:
@@ -65,7 +83,3 @@ def held_decisions(*, due_only: bool = True) -> QuerySet[Decision]:
     if due_only:
         held = held.filter(next_try_at__lte=Now())
     return held.order_by("next_try_at")
-
-
-def expired_decisions(before: datetime) -> QuerySet[Decision]:
-    return Decision.objects.filter(received_at__lt=before)

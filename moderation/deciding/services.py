@@ -78,11 +78,13 @@ async def decide_contents(
     within_s: float = DEADLINE_S,
     priority: Priority = Priority.LIVE,
     hold: Callable[[int], None] = lambda nbytes: None,
+    for_person: bool = False,
 ) -> list[Decided]:
     """Decide about contents by the policies of the caller's tenant, or all by this `policy`. Runs on the event loop.
 
     Everything that fails is a reason for review. Raises NoPolicy, TooManyRequests (the caller's own limit) and WritesBehind;
     then nothing is decided. Reviewed and blocked contents are stored when this returns, allowed ones soon after.
+    `for_person`: a person will look at them, whatever is decided, so all are stored when this returns, with their pictures.
     """
     deciding, received_at = process.started(), timezone.now()
     deciding.writer.check_room()
@@ -96,7 +98,8 @@ async def decide_contents(
         for (one, judgement), policy in zip(examined, policies, strict=True)
     ]
     ends_at = time.monotonic() + max(_LEAST_STORING_S, within_s * (1 - _ASKING_SHARE))
-    await store(deciding.writer, [one for one in decided if one.is_stored], ends_at)
+    kept = [one for one in decided if one.is_stored]
+    await store(deciding.writer, kept, ends_at, for_person=for_person)
     if not is_test:
         for one in decided:
             deciding.writer.count(one.policy.policy_id, one.judgement, received_at)
@@ -124,15 +127,19 @@ def policy_for(decision: Decision) -> PublishedPolicy:
     return table.with_id(decision.policy_id) or table.find(decision.tenant_id, decision.context)
 
 
-async def store(writer: DecisionWriter, decided: Sequence[Decided], ends_at: float) -> list[bool]:
+async def store(
+    writer: DecisionWriter, decided: Sequence[Decided], ends_at: float, *, for_person: bool = False
+) -> list[bool]:
     """Have decisions written; wait for those that somebody relies on. Returns whether each of these was written.
 
     Raises WritesBehind if that takes too long; they are written all the same, as soon as the database takes them.
     """
     waited: list[Future[bool]] = []
     for one in decided:
-        written = writer.add(_rows(one))
-        if one.judgement.ruling is not Ruling.ALLOW or one.decision.redecides_id is not None:
+        is_restricted = one.judgement.ruling is not Ruling.ALLOW
+        needs_person = for_person or one.decision.awaits == Awaits.CASE
+        written = writer.add(_rows(one, keeps_files=needs_person or is_restricted))
+        if for_person or is_restricted or one.decision.redecides_id is not None:
             waited.append(written)
     try:
         async with asyncio.timeout(max(0.001, ends_at - time.monotonic())):
@@ -238,9 +245,8 @@ def _awaits(ruling: Ruling, audit_weight: float | None, *, is_again: bool) -> st
     return Awaits.FINAL if ruling is Ruling.BLOCK or is_again else Awaits.NOTHING
 
 
-def _rows(one: Decided) -> DecisionRows:
+def _rows(one: Decided, *, keeps_files: bool) -> DecisionRows:
     content, decision = one.content, one.decision
-    keeps_files = one.judgement.ruling is not Ruling.ALLOW or decision.audit_weight is not None
     pictures = [
         StoredPicture(
             decision=decision,
@@ -267,14 +273,17 @@ def _rows(one: Decided) -> DecisionRows:
 
 
 def _digest(content: Content, findings: Findings) -> bytes:
-    """Equal for contents that say the same, whoever says it. A picture that nobody could read counts as its URL."""
     pictures = {part: sha256 for part, sha256, *_ in findings.pictures}
     count = len(content.pictures)
-    parts = [content.text, content.title]
-    parts += [
+    known = [
         pictures.get(image_part(number, count), sent.url) for number, sent in enumerate(content.pictures)
     ]
-    return hashlib.sha256(orjson.dumps(parts)).digest()
+    return digest_of(content.text, content.title, known)
+
+
+def digest_of(text: str, title: str, pictures: Sequence[str]) -> bytes:
+    """Equal for contents that say the same, whoever says it. Pictures: SHA-256, or the URL if nobody could read it."""
+    return hashlib.sha256(orjson.dumps([text, title, *pictures])).digest()
 
 
 def _new_id() -> UUID:

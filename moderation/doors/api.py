@@ -1,6 +1,8 @@
 """The views of moderation and of decisions, as OpenAPI describes them."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -13,6 +15,7 @@ from rest_framework.response import Response
 from inference.doors.entry import ShortDispatch
 from inference.doors.rest.api import DEADLINE
 from inference.doors.rest.serializers import Base
+from moderation.cases.selectors import hidden_decisions
 from moderation.deciding.answers import answer_for, stored_explanation
 from moderation.deciding.findings import Findings
 from moderation.deciding.models import Decision
@@ -23,6 +26,9 @@ from moderation.deciding.selectors import (
     newer_decisions,
 )
 from moderation.doors.door import REST, moderate_in_view
+from moderation.review.finals import finals_standing
+from moderation.review.models import FinalDecision
+from moderation.review.serializers import StandingAnswer
 from moderation.rights import ModerationRight
 from registry.access.authentication import ApiKeyAuthentication
 from registry.access.key_ring import Principal
@@ -146,21 +152,32 @@ class StoredDecision(DecisionAnswer):
     received_at = serializers.DateTimeField()
     decided_at = serializers.DateTimeField()
     superseded = serializers.BooleanField(help_text="A newer decision about this content_id counts.")
+    final = StandingAnswer(
+        allow_null=True,
+        help_text="What stands about the content; null while a person decides, and for contents that were allowed at once.",
+    )
 
     def to_representation(self, decision: Any) -> dict[str, Any]:
+        explanation = stored_explanation(decision)
         answer = answer_for(
             decision,
             policy=decision.policy.name,
             revision=decision.revision.number,
-            explanation=stored_explanation(decision),
+            explanation=explanation.without_words if decision.is_hidden else explanation,
             findings=Findings.from_bytes(decision.findings),
             is_stored=True,
         )
+        finals: Mapping[UUID, FinalDecision] = cast("Any", self.context)["finals"]
+        final = finals.get(decision.pk)
+        standing = dict(StandingAnswer(final).data) if final is not None else None
+        if standing is not None and decision.is_hidden:
+            standing["notice"] = None  # it names the content's address
         return {
             **answer,
             "received_at": decision.received_at,
             "decided_at": decision.decided_at,
             "superseded": decision.is_superseded,
+            "final": standing,
         }
 
 
@@ -234,11 +251,20 @@ class DecisionsView(RegistryViewSet[Decision]):
     serializer_class = StoredDecision
     filter_backends = [StrictFilters]
     filterset_class = DecisionFilters
+    finals: Mapping[UUID, FinalDecision] = {}  # of the decisions that are shown
 
     def get_queryset(self) -> QuerySet[Decision]:
         actor = self.actor
         rows = decisions() if actor.tenant_id is None else decisions_of_tenant(actor.tenant_id)
-        return rows.annotate(is_superseded=newer_decisions())
+        return rows.annotate(is_superseded=newer_decisions(), is_hidden=hidden_decisions(actor))
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        page = super().paginate_queryset(queryset)
+        self.finals = finals_standing(page or [])
+        return page
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "finals": self.finals}
 
     @extend_schema(operation_id="list_decisions", summary="List decisions", tags=_TAG)
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -253,4 +279,5 @@ class DecisionsView(RegistryViewSet[Decision]):
     )
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         decision = decision_by_request_id(self.get_queryset(), kwargs["request_id"])
+        self.finals = finals_standing([decision])
         return self.shown(decision)

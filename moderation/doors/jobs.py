@@ -24,7 +24,6 @@ from moderation.rights import MODERATE_SCOPE, ModerationRight
 from registry.access.key_ring import Principal
 from registry.catalogue.models import Version
 
-MODERATION = "moderation"
 _TEXTS = ("text", "title", "content_id", "author_id", "context", "language", "url", "thread")
 _COLUMNS = (*_TEXTS, "image_url", "image", "do_not_store")
 _RESULTS = ("request_id", "decision", "safe", "violations", "problems", "held", "policy")

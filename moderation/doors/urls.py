@@ -13,6 +13,10 @@ from moderation.doors.perspective.views import AnalyzeCommentView, PerspectiveMi
 
 urlpatterns = [
     path("api/v1/", include("moderation.policies.urls")),
+    path("api/v1/", include("moderation.reports.urls")),
+    path("api/v1/", include("moderation.appeals.urls")),
+    path("api/v1/", include("moderation.review.urls")),
+    path("api/v1/", include("moderation.privacy.urls")),
     path("api/v1/policies/<str:name>/previews", PreviewsView.as_view({"post": "create"})),
     path("api/v1/policies/<str:name>/previews/<int:preview>", PreviewsView.as_view({"get": "retrieve"})),
     path("api/v1/moderate", api.ModerateView.as_view(), name="moderate"),

@@ -8,15 +8,18 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from moderation.cases.models import Case, CaseItem, CaseSource, Guideline, Harm
-from moderation.cases.opening import open_case
+from moderation.cases.opening import open_case, open_now
 from moderation.cases.selectors import waiting_cases
-from moderation.deciding.models import Decision
+from moderation.deciding.contents import MAX_ID
+from moderation.deciding.models import Awaits, Decision
 from moderation.policies.rules import Ruling
 from moderation.reports.models import MAX_REPORT, Report, ReportSource
 from moderation.reports.transitions import ReportStatus
 from moderation.review.finals import content_key, latest_final, review_terms
 from moderation.review.models import FinalDecision, Verdict
 from moderation.review.restrictions import answer_to_report
+from moderation.review.statements import SourceType
+from moderation.review.verdicts import VIOLATION_CODE
 from moderation.rights import ModerationRight
 from registry.errors import Invalid
 from registry.kit.actors import Actor
@@ -38,10 +41,21 @@ def make_report(
     language: str = "",
     by: Actor,
 ) -> Report:
-    """Report a content that was moderated before. Its case waits with those of other reports of the same content."""
+    """Report a content that was moderated before. Its case waits with those of other reports of the same content.
+
+    As long as a report of the same person about it is open, that one is returned.
+    """
     by.check(ModerationRight.REPORT)
     if len(text) > MAX_REPORT:
         raise Invalid(f"A report has at most {MAX_REPORT:,} characters; this one has {len(text):,}.")
+    if code and not VIOLATION_CODE.fullmatch(code):
+        raise Invalid(f"{code[:80]!r} is no violation code.")
+    # Reports of one content that arrive at the same time share a case, so they take turns.
+    awaits = Decision.objects.select_for_update().values_list("awaits", flat=True).get(pk=decision.pk)
+    if (known := open_report(decision, reporter_id)) is not None:
+        return known
+    if awaits == Awaits.CASE:
+        open_now(decision)
     now, terms = timezone.now(), review_terms(decision)
     due_at = now + timedelta(hours=terms.report_hours)
     case = _case_about(decision) or open_case(decision, CaseSource.REPORT, due_at=due_at, code=code)
@@ -50,7 +64,7 @@ def make_report(
         decision=decision,
         case=case,
         source=source,
-        reporter_id=storable(reporter_id, 200),
+        reporter_id=storable(reporter_id, MAX_ID),
         code=code,
         text=storable(text, MAX_REPORT),
         language=storable(language or decision.language, 8),
@@ -61,10 +75,28 @@ def make_report(
     return report
 
 
+def open_report(decision: Decision, reporter_id: str) -> Report | None:
+    """This person's report of the same content that waits; None of people whom nobody named."""
+    if not reporter_id:
+        return None
+    about = Q(decision=decision)
+    if decision.content_id:
+        about |= Q(decision__content_id=decision.content_id)
+    mine = Report.objects.filter(about, tenant=decision.tenant_id, reporter_id=storable(reporter_id, MAX_ID))
+    return mine.filter(status=ReportStatus.OPEN).order_by("pk").first()
+
+
 def _case_about(decision: Decision) -> Case | None:
-    """A case about the same content that waits already."""
+    """A case about the same content that waits already, and stays until a person has decided it.
+
+    Cases of failed detectors withdraw themselves, and audits have to stay apart, or their estimates would be wrong.
+    """
     about = CaseItem.objects.filter(decision=decision, is_withdrawn=False, case__about=None)
-    return waiting_cases().filter(pk__in=about.values("case")).exclude(source=CaseSource.APPEAL).first()
+    return (
+        waiting_cases()
+        .filter(pk__in=about.values("case"), source__in=[CaseSource.REPORT, CaseSource.REVIEW])
+        .first()
+    )
 
 
 def _make_more_urgent(case: Case, report: Report) -> None:
@@ -78,6 +110,7 @@ def _make_more_urgent(case: Case, report: Report) -> None:
     harm = Harm(max(case.harm, guideline.harm if guideline is not None else Harm.LOW))
     score = score if case.source == CaseSource.REPORT else max(case.score, score)
     waiting_cases().filter(pk=case.pk).update(
+        source=CaseSource.REPORT,  # so that nobody but a person ends it
         harm=harm,
         score=score,
         weight=harm.weight * score,
@@ -91,11 +124,14 @@ def answer_reports(verdict: Verdict, finals: Sequence[FinalDecision]) -> None:
     for report in Report.objects.filter(case=verdict.case, status=ReportStatus.OPEN).select_related(
         "decision", "tenant"
     ):
-        report.status = ReportStatus.ACTION if verdict.ruling == Ruling.BLOCK else ReportStatus.NO_ACTION
-        report.answered_at = timezone.now()
         final = latest_final(report.decision) if report.decision is not None else None
+        # A content that its author has changed in the meantime is not restricted by this verdict.
+        stands = report.decision is None or (final is not None and final.ruling == Ruling.BLOCK)
+        is_restricted = verdict.ruling == Ruling.BLOCK and stands
+        report.status = ReportStatus.ACTION if is_restricted else ReportStatus.NO_ACTION
+        report.answered_at = timezone.now()
         report.answer = answer_to_report(
-            final, report.language, is_restricted=verdict.ruling == Ruling.BLOCK, content=_name_of(report)
+            final, report.language, is_restricted=is_restricted, content=_name_of(report)
         )
         report.save(update_fields=["status", "answered_at", "answer"])
         emit(
@@ -119,7 +155,7 @@ def report_answer(report: Report) -> dict[str, object]:
         "id": report.pk,
         "status": report.status,
         "content_id": decision.content_id if decision is not None else "",
-        "request_id": decision.request_id if decision is not None else None,
+        "request_id": decision.callers_request_id if decision is not None else None,
         "source": report.source,
         "reporter_id": report.reporter_id,
         "violation": report.code,
@@ -128,6 +164,20 @@ def report_answer(report: Report) -> dict[str, object]:
         "answered_at": report.answered_at.isoformat() if report.answered_at else None,
         "answer": report.answer,
     }
+
+
+_STATEMENT_SOURCES = {
+    ReportSource.TRUSTED_FLAGGER: SourceType.TRUSTED_FLAGGER,
+    ReportSource.NOTICE: SourceType.ARTICLE_16,
+    ReportSource.USER: SourceType.OTHER_NOTIFICATION,
+}
+
+
+def statement_source(verdict: Verdict) -> SourceType | None:
+    """Who brought the content to a person; of several reports, the weightiest counts."""
+    cases = [verdict.case_id, *([verdict.case.about.case_id] if verdict.case.about is not None else [])]
+    found = set(Report.objects.filter(case__in=cases).order_by().values_list("source", flat=True))
+    return next((named for source, named in _STATEMENT_SOURCES.items() if source in found), None)
 
 
 def reporter_record(tenant_id: int | None, reporter_id: str) -> dict[str, int]:

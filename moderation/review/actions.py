@@ -16,8 +16,8 @@ from registry.record.models import Subscription
 
 # What these letters do while a case is open. Digits choose a violation.
 RESERVED_KEYS = {
-    "b": "blur", "e": "escalate", "g": "grey", "h": "hold", "n": "note", "o": "hand over", "p": "put back",
-    "s": "skip", "u": "undo",
+    "b": "blur", "e": "escalate", "f": "find a violation", "g": "grey", "h": "hold", "n": "note",
+    "o": "hand over", "p": "put back", "s": "skip", "u": "undo",
 }  # fmt: skip
 
 

@@ -35,19 +35,25 @@ def reviewer_of(user_id: int) -> Reviewer:
 
 def lock_reviewer(user_id: int) -> Reviewer:
     """The same person in two windows takes one case after the other."""
-    reviewer_of(user_id)
-    return Reviewer.objects.select_for_update().get(user_id=user_id)
+    locked = Reviewer.objects.select_for_update().filter(user_id=user_id)
+    return locked.first() or locked.get(pk=reviewer_of(user_id).pk)
 
 
 def budget_left(reviewer: Reviewer, now: datetime | None = None) -> BudgetLeft:
-    """What is left today. A look that has not ended counts as long as it may last."""
+    """What is left today. A look that has not ended counts as long as it may last; one from before midnight, since then."""
     now = now or timezone.now()
-    of_today = reviewer.exposures.filter(day=timezone.localdate(now))
-    ended = of_today.filter(ended_at__isnull=False).aggregate(seconds=Sum("seconds"))["seconds"] or 0.0
-    counts = of_today.aggregate(severe=Count("pk", filter=Q(is_severe=True)))
-    used = timedelta(seconds=ended) + sum(
-        (one.may_last_until - one.began_at for one in of_today.filter(ended_at=None)), timedelta()
+    day = timezone.localdate(now)
+    midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    of_today = Q(day=day)
+    counts = reviewer.exposures.filter(of_today).aggregate(
+        seconds=Sum("seconds"), severe=Count("pk", filter=Q(is_severe=True))
     )
+    used = timedelta(seconds=counts["seconds"] or 0.0)
+    of_yesterday = Q(day=day - timedelta(days=1)) & (
+        Q(ended_at=None, may_last_until__gt=midnight) | Q(ended_at__gt=midnight)
+    )
+    for one in reviewer.exposures.filter((of_today & Q(ended_at=None)) | of_yesterday):
+        used += (one.ended_at or one.may_last_until) - max(one.began_at, midnight)
     return BudgetLeft(
         reviewer.minutes_a_day,
         reviewer.severe_a_day,

@@ -2,17 +2,18 @@
 
 import os
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import transaction
-from django.db.models import QuerySet
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from moderation.cases.models import Case, CaseItem, CaseSource, Guideline
+from moderation.cases.models import LOOKS_AGAIN, Case, CaseItem, CaseSource, Guideline
 from moderation.cases.opening import open_case, withdraw_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.deciding.answers import stored_explanation
@@ -21,11 +22,12 @@ from moderation.policies.rules import ReviewTerms, RuleEffect, Ruling, read_revi
 from moderation.review.models import Effect, FinalDecision, Verdict
 from moderation.review.restrictions import notice_of, statement_for
 from moderation.review.sampling import is_reviewed_twice
-from moderation.review.statements import DecisionMaker
+from moderation.review.statements import DecisionMaker, SourceType
 from moderation.review.strikes import add_strike, remove_strikes
 from moderation.review.transitions import VerdictStatus
 from registry.access.policies import task_actor
 from registry.errors import StaleState
+from registry.kit.loops import DATABASE_AWAY
 from registry.kit.registrations import Registrations
 from registry.record import leases
 from registry.record.audit import record_change
@@ -35,32 +37,45 @@ log = structlog.get_logger("roundhouse.moderation")
 
 # What else follows from a final verdict, in the same transaction: appeals and reports are answered.
 ON_FINAL: Registrations[Callable[[Verdict, Sequence[FinalDecision]], None]] = Registrations("final verdict")
+# Who brought a content to a person, as statements say it; None: nobody, we looked by ourselves.
+STATEMENT_SOURCES: Registrations[Callable[[Verdict], SourceType | None]] = Registrations("statement source")
 
 _LEASE, _LEASE_S = "moderation.finals", 60.0
 _AT_ONCE = 500
 BLOCKED, ALLOWED = "blocked", "allowed"  # what stands without a person has one of these for an action
-# These look at a verdict again; the content's standing changes only if they come to something else.
-_LOOKS_AGAIN = (CaseSource.SECOND_REVIEW, CaseSource.DISAGREEMENT, CaseSource.APPEAL)
 
 
 def make_final(*, now: datetime | None = None) -> int:
     """Make due verdicts final, and decisions that need no person; return how many. One process at a time does this."""
-    holder = f"{socket.gethostname()}:{os.getpid()}"
+    due = Verdict.objects.filter(status=VerdictStatus.PENDING, final_at__lte=now or timezone.now())
+    if not due.exists() and not Decision.objects.filter(awaits=Awaits.FINAL).exists():
+        return 0
+    # A worker's threads are one process, so its id alone would let two of them in.
+    holder = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
     if not leases.claim(_LEASE, holder=holder, for_s=_LEASE_S):
         return 0
     try:
-        due = Verdict.objects.filter(status=VerdictStatus.PENDING, final_at__lte=now or timezone.now())
-        made = sum(
-            _finish(verdict_id)
-            for verdict_id in due.order_by("final_at").values_list("pk", flat=True)[:_AT_ONCE]
-        )
-        while decisions := _decided_alone():
-            _stand(decisions)
-            made += len(decisions)
+        made = 0
+        for verdict_id in list(due.order_by("final_at").values_list("pk", flat=True)[:_AT_ONCE]):
+            made += _finish_alone(verdict_id)
+            leases.claim(_LEASE, holder=holder, for_s=_LEASE_S)
+        while done := _stand_some():
+            made += done
             leases.claim(_LEASE, holder=holder, for_s=_LEASE_S)
         return made
     finally:
         leases.release(_LEASE, holder=holder)
+
+
+def _finish_alone(verdict_id: int) -> bool:
+    """One that cannot be made final holds up no other; the next round tries it again."""
+    try:
+        return _finish(verdict_id)
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:
+        log.error("a verdict could not be made final", verdict=verdict_id, exc_info=error)
+        return False
 
 
 @transaction.atomic
@@ -82,6 +97,7 @@ def _finish(verdict_id: int) -> bool:
         follow(verdict, finals)
     for final in finals:
         _tell(final, verdict)
+    # Without the note: it may quote the content, and what is in the chain can never be erased.
     record_change(
         action="decide_case",
         subject=case,
@@ -93,8 +109,7 @@ def _finish(verdict_id: int) -> bool:
             "contents": case.item_count,
             "reviewer": verdict.reviewer_name,
         },
-        reason=verdict.note,
-        by=task_actor("moderation.make_final"),
+        by=task_actor("moderation.reviews"),
     )
     return True
 
@@ -103,27 +118,52 @@ def _add_finals(verdict: Verdict) -> list[FinalDecision]:
     """What stands about each content of the case from now on, where that is something new."""
     guidelines = {row.code: row for row in Guideline.objects.filter(code__in=verdict.codes)}
     finals = []
-    for item in verdict.case.items.filter(is_withdrawn=False).select_related(
-        "decision__revision", "decision__tenant"
-    ):
-        before = latest_final(item.decision)
+    for decision in _contents_of(verdict):
+        before = latest_final(decision)
         if before is not None and before.verdict_id == verdict.pk:
             continue  # another item of the same content
-        if verdict.case.source in _LOOKS_AGAIN and before is not None and _is_same(before, verdict):
+        if newer_content(decision) is not None:
+            continue  # nobody looked at what its author has made of it
+        if verdict.case.source in LOOKS_AGAIN and before is not None and _is_same(before, verdict):
             continue
-        final = _new_final(item.decision, before, guidelines, verdict)
+        final = _new_final(decision, before, guidelines, verdict)
         final.save(force_insert=True)
-        if before is not None:
+        if before is not None and _is_about(before, decision):
             remove_strikes(before)
         add_strike(final, verdict.action)
         finals.append(final)
     return finals
 
 
+def _contents_of(verdict: Verdict) -> list[Decision]:
+    """Those of the case. A disagreement is about all contents of the first verdict, where that still stands."""
+    case, first = verdict.case, verdict.case.about
+    is_disagreement = case.source == CaseSource.DISAGREEMENT and first is not None
+    of_case = first.case_id if is_disagreement and first is not None else case.pk
+    contents = Decision.objects.filter(case_items__case=of_case, case_items__is_withdrawn=False)
+    decisions = list(contents.select_related("revision", "tenant").order_by("pk"))
+    if not is_disagreement or first is None:
+        return decisions
+    standing = [(decision, latest_final(decision)) for decision in decisions]
+    return [decision for decision, final in standing if final is not None and final.verdict_id == first.pk]
+
+
+def _is_about(final: FinalDecision, decision: Decision) -> bool:
+    """A strike for what a content said before stays, whatever is decided about what it says now."""
+    return final.decision is not None and final.decision.digest == decision.digest
+
+
+def newer_content(decision: Decision) -> Decision | None:
+    """What the author has made of the content since, if it says something else now."""
+    if not decision.content_id:
+        return None
+    same_id = Decision.objects.filter(tenant=decision.tenant_id, content_id=decision.content_id)
+    newest = same_id.order_by("-received_at", "-decided_at").first()
+    return None if newest is None or newest.digest == decision.digest else newest
+
+
 def _is_same(final: FinalDecision, verdict: Verdict) -> bool:
-    return final.ruling == verdict.ruling and (
-        final.ruling == Ruling.ALLOW or final.effect == verdict.action.effect or final.verdict_id is None
-    )
+    return final.ruling == verdict.ruling and final.effect == verdict.action.effect
 
 
 def latest_final(decision: Decision) -> FinalDecision | None:
@@ -136,7 +176,29 @@ def finals_of(decision: Decision) -> QuerySet[FinalDecision]:
 
 
 def content_key(decision: Decision) -> str:
-    return decision.content_id or decision.request_id
+    return decision.content_id or decision.callers_request_id
+
+
+def finals_standing(decisions: Sequence[Decision]) -> dict[UUID, FinalDecision]:
+    """By decision: what stands about its content, unless the content was sent and decided again since."""
+    keys = {content_key(decision) for decision in decisions}
+    rows = FinalDecision.objects.filter(content_key__in=keys)
+    newest = rows.filter(~Exists(FinalDecision.objects.filter(replaces=OuterRef("pk"))))
+    by_content = {
+        (final.tenant_id, final.content_key): final
+        for final in newest.select_related("replaces", "decision", "tenant").order_by("sequence")
+    }
+    standing = {}
+    for decision in decisions:
+        final = by_content.get((decision.tenant_id, content_key(decision)))
+        if final is not None and final.made_at >= decision.received_at:
+            standing[decision.pk] = final
+    return standing
+
+
+def standing_final(decision: Decision) -> FinalDecision | None:
+    """What stands about a content, unless it was sent and decided again since."""
+    return finals_standing([decision]).get(decision.pk)
 
 
 def _new_final(
@@ -177,7 +239,7 @@ def _new_final(
     guideline = max(
         (guidelines[code] for code in codes if code in guidelines), key=lambda one: one.harm, default=None
     )
-    final.statement = statement_for(final, decision, guideline)
+    final.statement = statement_for(final, decision, guideline, source=_statement_source(verdict))
     final.notice = notice_of(final, decision, guideline, appeal_days=review_terms(decision).appeal_days)
     return final
 
@@ -188,6 +250,11 @@ def _blocking_codes(decision: Decision) -> list[str]:
     return list(
         dict.fromkeys(one.code for one in evidence if not one.is_shadow and one.effect is RuleEffect.BLOCK)
     )
+
+
+def _statement_source(verdict: Verdict | None) -> SourceType:
+    known = [source(verdict) for source in STATEMENT_SOURCES] if verdict is not None else []
+    return next((source for source in known if source is not None), SourceType.VOLUNTARY)
 
 
 def review_terms(decision: Decision) -> ReviewTerms:
@@ -221,7 +288,7 @@ def final_answer(final: FinalDecision) -> dict[str, Any]:
     decision = final.decision
     return {
         "content_id": decision.content_id if decision is not None else "",
-        "request_id": decision.request_id if decision is not None else None,
+        "request_id": decision.callers_request_id if decision is not None else None,
         "tenant": final.tenant.slug if final.tenant is not None else None,
         "sequence": final.sequence,
         "decision": final.ruling,
@@ -238,35 +305,71 @@ def final_answer(final: FinalDecision) -> dict[str, Any]:
     }
 
 
-def _decided_alone() -> list[UUID]:
-    return list(
-        Decision.objects.filter(awaits=Awaits.FINAL).order_by("pk").values_list("pk", flat=True)[:_AT_ONCE]
-    )
+def _stand_some() -> int:
+    """Write what stands of the oldest decisions that await it; return how many."""
+    awaiting = Decision.objects.filter(awaits=Awaits.FINAL).order_by("pk")
+    ids = list(awaiting.values_list("pk", flat=True)[:_AT_ONCE])
+    if not ids:
+        return 0
+    try:
+        return _stand(ids)
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever it is, it is about one of them
+        if len(ids) > 1:
+            log.warning("decisions are written one by one", reason=str(error))
+    return sum(_stand_alone(one) for one in ids)
+
+
+def _stand_alone(decision_id: UUID) -> int:
+    """One that cannot be written holds up no other; the next round tries it again."""
+    try:
+        return _stand([decision_id])
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:
+        log.error("what stands could not be written", decision=decision_id.hex, exc_info=error)
+        return 0
 
 
 def stand_now(decision: Decision) -> None:
     """Write what stands about a content that was decided a moment ago, instead of waiting for the next round."""
-    _stand([decision.pk])
+    try:
+        _stand([decision.pk])
+    except IntegrityError:  # a verdict about the same content became final at this moment
+        _stand([decision.pk])
 
 
 @transaction.atomic
-def _stand(ids: Sequence[UUID]) -> None:
+def _stand(ids: Sequence[UUID]) -> int:
     """What the machine decided alone stands; of contents that waited for a detector, subscribers are told."""
     rows = Decision.objects.select_for_update(of=("self",)).filter(pk__in=ids, awaits=Awaits.FINAL)
-    decisions = list(rows.select_related("revision", "tenant").order_by("pk"))
+    decisions = list(rows.select_related("revision", "tenant").order_by("received_at", "decided_at"))
     guidelines = {row.code: row for row in Guideline.objects.all()}
     known: dict[tuple[int | None, str], FinalDecision | None] = {}
     for decision in decisions:
         key = (decision.tenant_id, content_key(decision))
         if key not in known:
-            known[key] = latest_final(decision) if decision.content_id else None
-        final = known[key] = _new_final(decision, known[key], guidelines)
+            known[key] = latest_final(decision) if decision.content_id or decision.redecides_id else None
+        if _comes_too_late(decision, known[key]):
+            continue
+        before = known[key]
+        final = known[key] = _new_final(decision, before, guidelines)
         final.save(force_insert=True)
         if decision.redecides_id is not None:
             _tell(final, None)
     waited = [decision.redecides_id for decision in decisions if decision.redecides_id is not None]
-    withdraw_cases(Decision.objects.filter(pk__in=waited))
+    withdraw_cases(Decision.objects.filter(pk__in=waited).only("pk"))
     Decision.objects.filter(pk__in=[decision.pk for decision in decisions]).update(awaits=Awaits.NOTHING)
+    return len(decisions)
+
+
+def _comes_too_late(decision: Decision, standing: FinalDecision | None) -> bool:
+    """Whether something newer stands: the author changed a content while it waited for a detector, for instance."""
+    if decision.redecides_id is not None and newer_content(decision) is not None:
+        return True
+    newest = standing.decision if standing is not None else None
+    return newest is not None and newest.received_at > decision.received_at
 
 
 def _follow_up(verdict: Verdict) -> None:
@@ -276,7 +379,7 @@ def _follow_up(verdict: Verdict) -> None:
         if case.about.ruling != verdict.ruling:
             _open_again(verdict, CaseSource.DISAGREEMENT, about=case.about, is_escalated=True)
         return
-    if case.source in _LOOKS_AGAIN or verdict.reviewer_id is None:
+    if case.source in LOOKS_AGAIN or verdict.reviewer_id is None:
         return
     first = case.items.filter(is_withdrawn=False).select_related("decision__revision").first()
     if first is not None and is_reviewed_twice(verdict.pk, review_terms(first.decision).second_review_share):
@@ -295,5 +398,11 @@ def _open_again(verdict: Verdict, source: CaseSource, *, about: Verdict, is_esca
         about_id=about.pk,
         not_for=[user_id for user_id in deciders if user_id is not None],
         is_escalated=is_escalated,
+        is_restricted=about.case.is_restricted or are_restricted([*about.codes, *verdict.codes]),
         code=about.case.code,
     )
+
+
+def are_restricted(codes: Sequence[str]) -> bool:
+    """Whether one of these violations is for few eyes only."""
+    return Guideline.objects.filter(code__in=codes, is_restricted=True).exists()

@@ -1,6 +1,6 @@
 """Changing guidelines on violations, and the waiting cases that they are about."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from django.db import transaction
@@ -47,6 +47,13 @@ def undescribed_codes() -> list[str]:
     )
     used = {rule.code for content in contents for rule in read_rules(content).active}
     return sorted(used - set(Guideline.objects.values_list("code", flat=True)))
+
+
+def codes_to_choose(more: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """Violations with their titles: those that guidelines describe, then others that policies look for, and `more`."""
+    described = [(row.code, f"{row.title} ({row.code})") for row in Guideline.objects.all()]
+    others = {*undescribed_codes(), *filter(None, more)} - {code for code, _ in described}
+    return [*described, *((code, code) for code in sorted(others))]
 
 
 @transaction.atomic

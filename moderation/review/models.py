@@ -121,7 +121,10 @@ class Exposure(models.Model):
     is_severe = models.BooleanField(editable=False)
 
     class Meta:
-        indexes = [models.Index(fields=["reviewer", "day"], name="exposure_of_day")]
+        indexes = [
+            models.Index(fields=["reviewer", "day"], name="exposure_of_day"),
+            models.Index(fields=["reviewer"], name="exposure_running", condition=Q(ended_at=None)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.reviewer} looks at {self.case}"

@@ -28,6 +28,7 @@ _VISIBILITY = {
     Effect.REMOVE: DecisionVisibility.REMOVED,
 }
 _TERMS = "Terms and conditions"
+_GONE = "The content was erased."
 _FOUND_AT_MOST = 5  # rules that a statement names
 
 
@@ -43,17 +44,17 @@ def statement_for(
         return None
     maker = DecisionMaker(final.decided_by)
     is_illegal = guideline is not None and guideline.is_illegal
-    title = guideline.title if guideline is not None else ", ".join(final.codes)
-    category = StatementCategory(guideline.category) if guideline is not None and guideline.category else None
+    title = _title(final, guideline)
     return statement_of(
         Restriction(
             puid=f"{decision.request_id}-{final.sequence}",
             visibility=[_VISIBILITY[Effect(final.effect)]],
             ground=DecisionGround.ILLEGAL if is_illegal else DecisionGround.INCOMPATIBLE,
-            ground_reference=(guideline.ground if guideline is not None else "") or _TERMS,
+            ground_reference=(guideline.ground.strip() if guideline is not None else "") or _TERMS,
             explanation=f"{title}: {_sentence(guideline)}" if _sentence(guideline) else title,
-            category=category or StatementCategory.OTHER,
+            category=_category(guideline),
             content_types=_content_types(decision),
+            content_type_other=_GONE,
             content_language=decision.language,
             content_date=decision.received_at.date(),
             applied_on=final.made_at.date(),
@@ -70,8 +71,8 @@ def notice_of(
     """What the author is told, in the content's language; None if there is nothing to tell."""
     if Effect(final.effect).restricts:
         kind = NoticeKind.RESTRICTED
-    elif final.replaces is not None and Effect(final.replaces.effect).restricts:
-        kind = NoticeKind.RESTORED
+    elif final.source == CaseSource.APPEAL and _was_restricted(final):
+        kind = NoticeKind.RESTORED  # it speaks of an appeal
     else:
         return None
     notice = notice_text(
@@ -81,18 +82,26 @@ def notice_of(
             decided_by=DecisionMaker(final.decided_by),
             content=_name_of(final),
             visibility=[_VISIBILITY[Effect(final.effect)]] if kind is NoticeKind.RESTRICTED else [],
-            rule=guideline.title if guideline is not None else ", ".join(final.codes),
+            rule=_title(final, guideline),
             rule_sentences=guideline.notices if guideline is not None else {},
-            appeal_until=(final.made_at + timedelta(days=appeal_days)).date(),
+            # Nobody can appeal against the answer to an appeal.
+            appeal_until=None
+            if final.source == CaseSource.APPEAL
+            else (final.made_at + timedelta(days=appeal_days)).date(),
         ),
     )
     return _as_json(notice)
 
 
-def answer_to_appeal(contested: FinalDecision, language: str) -> dict[str, str]:
-    """What an author is told whose restriction stays."""
+def answer_to_appeal(contested: FinalDecision, language: str, *, is_lifted: bool) -> dict[str, str]:
+    """What an author is told whose restriction is lifted, or stays."""
     values = NoticeValues(decided_by=DecisionMaker.PERSON, content=_name_of(contested))
-    return _as_json(notice_text(language, NoticeKind.APPEAL_UPHELD, values))
+    kind = NoticeKind.RESTORED if is_lifted else NoticeKind.APPEAL_UPHELD
+    return _as_json(notice_text(language, kind, values))
+
+
+def _was_restricted(final: FinalDecision) -> bool:
+    return final.replaces is not None and Effect(final.replaces.effect).restricts
 
 
 def answer_to_report(
@@ -112,6 +121,16 @@ def _as_json(notice: Notice) -> dict[str, str]:
     return {"language": notice.language, "subject": notice.subject, "body": notice.body}
 
 
+def _title(final: FinalDecision, guideline: Guideline | None) -> str:
+    return (guideline.title.strip() if guideline is not None else "") or ", ".join(final.codes)
+
+
+def _category(guideline: Guideline | None) -> StatementCategory:
+    """A restriction must have a statement, so a category that the database does not know any more is another one."""
+    named = guideline.category if guideline is not None else ""
+    return StatementCategory(named) if named in set(StatementCategory) else StatementCategory.OTHER
+
+
 def _sentence(guideline: Guideline | None) -> str:
     return str(guideline.notices.get("en", "")) if guideline is not None else ""
 
@@ -119,7 +138,8 @@ def _sentence(guideline: Guideline | None) -> str:
 def _content_types(decision: Decision) -> list[StatementContentType]:
     parts = Findings.from_bytes(decision.findings).parts
     types = [StatementContentType.TEXT] if any(not part.startswith("image") for part in parts) else []
-    return types + ([StatementContentType.IMAGE] if any(part.startswith("image") for part in parts) else [])
+    types += [StatementContentType.IMAGE] if any(part.startswith("image") for part in parts) else []
+    return types or [StatementContentType.OTHER]
 
 
 def _facts(final: FinalDecision, decision: Decision) -> str:

@@ -11,10 +11,10 @@ from moderation.policies.rules import Ruling
 from moderation.review.models import ACCOUNT_EFFECTS, AccountProposal, FinalDecision, ReviewAction, Strike
 from moderation.review.transitions import ProposalStatus
 from moderation.rights import ModerationRight
-from registry.errors import StaleState
+from registry.errors import Conflict, StaleState
 from registry.kit.actors import Actor
 from registry.kit.text import MAX_REASON, checked_line, storable
-from registry.record.audit import record_change
+from registry.record.audit import AuditSubject, record_change
 from registry.record.events import emit
 from registry.record.models import Subscription
 
@@ -86,9 +86,18 @@ def weight_of_strikes(tenant_id: int | None, author_id: str) -> float:
 def decide_proposal(
     *, proposal: AccountProposal, is_accepted: bool, reason: str, by: Actor
 ) -> AccountProposal:
-    """Take a proposed account action, or dismiss it. Subscribers are told of those that are taken."""
+    """Take a proposed account action, or dismiss it. Subscribers are told of those that are taken.
+
+    Raises Conflict if the author's strikes do not add up to it any more.
+    """
     by.check(ModerationRight.LEAD)
     reason = checked_line(reason, what="reason", longest=MAX_REASON)
+    weight = weight_of_strikes(proposal.tenant_id, proposal.author_id)
+    if is_accepted and weight < (proposal.action.proposed_at or 0.0):
+        raise Conflict(
+            f"Since this was proposed, strikes have expired or were reversed: {weight:g} are left of"
+            f" {proposal.action.proposed_at:g}. Dismiss it."
+        )
     status = ProposalStatus.ACCEPTED if is_accepted else ProposalStatus.DISMISSED
     open_one = AccountProposal.objects.filter(pk=proposal.pk, status=ProposalStatus.OPEN)
     if not open_one.update(
@@ -112,9 +121,10 @@ def decide_proposal(
             order_key=f"author:{proposal.tenant_id or ''}:{proposal.author_id}",
             also_to=_callbacks(proposal.action),
         )
+    # Not by the proposal's own name, which says who the author is: what is in the chain can never be erased.
     record_change(
         action="decide_account_proposal",
-        subject=proposal,
+        subject=AuditSubject("accountproposal", str(proposal.pk), f"account proposal {proposal.pk}"),
         before=None,
         after={"status": status.value, "action": proposal.action.name},
         reason=reason,

@@ -1,5 +1,6 @@
 """Taking cases: the most urgent one that a reviewer may see, for a while, and passing it on."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
@@ -11,6 +12,7 @@ from moderation.cases.models import SEVERE, Case, ReviewQueue
 from moderation.cases.opening import withdraw_cases
 from moderation.cases.selectors import (
     CASES_FOR_ANYBODY,
+    ESCALATED_CASES,
     by_urgency,
     cases_of,
     visible_cases,
@@ -18,7 +20,7 @@ from moderation.cases.selectors import (
 )
 from moderation.deciding.models import Decision
 from moderation.deciding.selectors import newer_decisions
-from moderation.errors import BudgetSpent
+from moderation.errors import AlreadyDecided, BudgetSpent
 from moderation.review.budgets import (
     BudgetLeft,
     begin_exposure,
@@ -27,18 +29,21 @@ from moderation.review.budgets import (
     extend_exposure,
     lock_reviewer,
 )
-from moderation.review.models import Reviewer
+from moderation.review.models import Reviewer, Verdict
+from moderation.review.transitions import VerdictStatus
 from moderation.rights import ModerationRight
 from registry.access.policies import actor_from_user
 from registry.errors import Conflict, Invalid, NotAllowed, StaleState
-from registry.kit.actors import Actor
+from registry.kit.actors import Actor, Source
 from registry.kit.text import MAX_REASON, checked_line
 from registry.record.audit import record_change
 
 LEASE = timedelta(minutes=5)
+_FOR_ANYBODY: Mapping[str, None] = {"assigned_to_id": None, "on_hold_until": None}
 LONGEST_HOLD = timedelta(days=14)
 SKIPS_THAT_ESCALATE = 3
-_TRIED = 20  # of the most urgent cases, where several reviewers take cases at the same moment
+# Of the most urgent cases, as several reviewers take cases at the same moment; and how often the next ones are looked at.
+_TRIED, _ROUNDS = 20, 50
 
 
 @transaction.atomic
@@ -49,9 +54,9 @@ def take_next(*, queue: ReviewQueue | None, by: Actor) -> Case | None:
     """
     by.check(ModerationRight.LEAD if queue is not None and queue.takes_escalated else ModerationRight.REVIEW)
     reviewer, now = lock_reviewer(person_of(by)), timezone.now()
-    mine = _visible(waiting_cases(), by).filter(claimed_by=reviewer.user_id, claimed_until__gt=now).first()
-    if mine is not None:
-        return mine
+    mine = _visible(waiting_cases(), by).filter(claimed_by=reviewer.user_id, claimed_until__gt=now)
+    if (case := mine.order_by("claimed_until").first()) is not None:  # in an order that keeps to the index
+        return case
     end_exposures(reviewer, now)
     left = budget_left(reviewer, now)
     if left.is_spent:
@@ -59,25 +64,53 @@ def take_next(*, queue: ReviewQueue | None, by: Actor) -> Case | None:
             f"You have looked at contents for {left.minutes_a_day} minutes today, which is your budget."
             " Take a break; a lead can change it."
         )
+    _drop_claims(reviewer)  # a lease that has run out; its case is everybody's
     cases = free_cases(by, now, left)
-    assigned = by_urgency(cases.filter(assigned_to=reviewer.user_id), now)
-    wanted = cases_of(queue) if queue is not None else CASES_FOR_ANYBODY
-    if reviewer.languages:
-        wanted &= Q(language__in=[*reviewer.languages, ""])
-    for case in (*assigned[:_TRIED], *by_urgency(cases.filter(wanted, assigned_to=None), now)[:_TRIED]):
-        if _withdraw_if_superseded(case):
-            continue
-        if _claim(case, reviewer, left, now):
-            return case
+    assigned = cases.filter(assigned_to=reviewer.user_id)
+    return _claim_first(assigned, reviewer, left, now) or _claim_first(
+        cases.filter(_wanted(queue, by), _read_by(reviewer), _for_anybody(now)), reviewer, left, now
+    )
+
+
+def _wanted(queue: ReviewQueue | None, by: Actor) -> Q:
+    """Leads who choose no queue get the escalated ones, too, so that these do not depend on a queue that can be deleted."""
+    if queue is not None:
+        return cases_of(queue)
+    return CASES_FOR_ANYBODY | ESCALATED_CASES if ModerationRight.LEAD in by.rights else CASES_FOR_ANYBODY
+
+
+def _read_by(reviewer: Reviewer) -> Q:
+    """Contents in the reviewer's languages, or in an unknown one."""
+    return Q(language__in=[*reviewer.languages, ""]) if reviewer.languages else Q()
+
+
+def _for_anybody(now: datetime) -> Q:
+    """Overdue ones are, too: whoever they were for may be away."""
+    return Q(assigned_to=None) | Q(due_at__lte=now)
+
+
+def _claim_first(cases: QuerySet[Case], reviewer: Reviewer, left: BudgetLeft, now: datetime) -> Case | None:
+    """Claim the most urgent one. Those that other people claim at this moment, or that are withdrawn, are no longer there."""
+    for _ in range(_ROUNDS):
+        # Ids alone are sorted faster than thousands of rows.
+        tried = list(by_urgency(cases, now).values_list("pk", flat=True)[:_TRIED])
+        rows = Case.objects.in_bulk(tried)
+        for case in (rows[case_id] for case_id in tried if case_id in rows):
+            if not _withdraw_if_superseded(case) and _claim(case, reviewer, left, now):
+                return case
+        if len(tried) < _TRIED:
+            break
     return None
 
 
 @transaction.atomic
 def take(*, case: Case, by: Actor) -> Case:
-    """Take this case. Raises Conflict if another person has it, BudgetSpent, or NotAllowed."""
+    """Take this case. Raises Conflict if another person has it, AlreadyDecided, BudgetSpent, or NotAllowed."""
     by.check(ModerationRight.REVIEW)
     reviewer, now = lock_reviewer(person_of(by)), timezone.now()
+    case.refresh_from_db()
     check_may_decide(case, by)
+    _check_assignment(case, by, now)
     if case.claimed_by_id == reviewer.user_id and case.claimed_until and case.claimed_until > now:
         return case
     end_exposures(reviewer, now)
@@ -90,7 +123,7 @@ def take(*, case: Case, by: Actor) -> Case:
             f"You have seen {left.severe_a_day} severe contents today, which is your budget. Take another case."
         )
     if not _claim(case, reviewer, left, now):
-        raise StaleState(f"Another person is looking at {case}, or has decided it.")
+        raise why_not_mine(case, f"Another person is looking at {case}.")
     return case
 
 
@@ -107,30 +140,34 @@ def keep(*, case: Case, by: Actor) -> datetime:
     until = now + min(LEASE, max(timedelta(), left))
     mine = waiting_cases().filter(pk=case.pk, claimed_by=reviewer.user_id, claimed_until__gt=now)
     if not mine.update(claimed_until=until):
-        raise StaleState(f"{case} is not yours any more; take the next one.".capitalize())
+        raise why_not_mine(case)
     extend_exposure(reviewer, case, until)
     return until
 
 
 @transaction.atomic
 def put_back(*, case: Case, by: Actor) -> None:
-    """Give the case back to its queue."""
-    _pass_on(case, by)
+    """Give the case back to its queue, for anybody."""
+    _pass_on(case, by, **_FOR_ANYBODY)
 
 
 @transaction.atomic
 def skip(*, case: Case, by: Actor) -> None:
     """Leave the case to others. When three people have skipped it, it is escalated."""
-    _pass_on(case, by)
+    _pass_on(case, by, **_FOR_ANYBODY)
     case.skipped_by.add(person_of(by))
-    if case.skipped_by.count() >= SKIPS_THAT_ESCALATE and not case.is_escalated:
-        Case.objects.filter(pk=case.pk).update(is_escalated=True, note="Skipped by three reviewers.")
+    if case.skipped_by.count() >= SKIPS_THAT_ESCALATE:
+        passed = Case.objects.filter(pk=case.pk, is_escalated=False)
+        if passed.update(is_escalated=True, note="Skipped by three reviewers."):
+            case.skipped_by.clear()  # a lead among them gets it all the same
 
 
 @transaction.atomic
 def hold(*, case: Case, until: datetime, note: str, by: Actor) -> None:
     """Set the case aside for oneself until then, for instance to wait for an answer."""
     now = timezone.now()
+    if timezone.is_naive(until):
+        raise Invalid("Say until when with a time zone.")
     if not now < until <= now + LONGEST_HOLD:
         raise Invalid(f"A case can be held for at most {LONGEST_HOLD.days} days, from now on.")
     note = _checked_note(note)
@@ -139,13 +176,18 @@ def hold(*, case: Case, until: datetime, note: str, by: Actor) -> None:
 
 @transaction.atomic
 def hand_over(*, case: Case, to: User, note: str, by: Actor) -> None:
-    """Give the case to another reviewer, who gets it next."""
+    """Give the case to another reviewer, who gets it next. Raises Conflict if that person could not decide it."""
     note = _checked_note(note)
     if to.pk == by.user_id:
         raise Invalid("The case is already yours.")
-    if case.not_for.filter(pk=to.pk).exists():
-        raise Conflict(f"{to} decided before what this case is about, so another person has to.")
-    _check_may_get(case, to, by)
+    case.refresh_from_db()
+    try:
+        check_may_decide(case, actor_from_user(to, Source.ADMIN))
+    except NotAllowed:
+        raise Conflict(
+            f"{to} may not decide this case: they lack the right, or decided before what it is about."
+        ) from None
+    case.skipped_by.remove(to)
     _pass_on(case, by, assigned_to_id=to.pk, on_hold_until=None, note=note)
 
 
@@ -153,7 +195,8 @@ def hand_over(*, case: Case, to: User, note: str, by: Actor) -> None:
 def escalate(*, case: Case, note: str, by: Actor) -> None:
     """Leave the case to a lead."""
     note = _checked_note(note)
-    _pass_on(case, by, is_escalated=True, assigned_to_id=None, on_hold_until=None, note=note)
+    _pass_on(case, by, is_escalated=True, note=note, **_FOR_ANYBODY)
+    case.skipped_by.clear()  # a lead among them gets it all the same
 
 
 @transaction.atomic
@@ -175,13 +218,16 @@ def set_legal_hold(*, case: Case, is_held: bool, reason: str, by: Actor) -> None
 
 def free_cases(by: Actor, now: datetime, left: BudgetLeft) -> QuerySet[Case]:
     """The waiting cases that this person could take now."""
-    free = _visible(waiting_cases(), by).filter(
+    # Asked for first: they are few, while each waiting case would be joined with them.
+    not_theirs = waiting_cases().filter(not_for=by.user_id), waiting_cases().filter(skipped_by=by.user_id)
+    ids = [pk for cases in not_theirs for pk in cases.values_list("pk", flat=True)]
+    free = _visible(waiting_cases().exclude(pk__in=ids), by).filter(
         Q(claimed_until=None) | Q(claimed_until__lte=now),
         Q(on_hold_until=None) | Q(on_hold_until__lte=now),
     )
     if left.severe <= 0:
         free = free.filter(harm__lt=SEVERE)
-    return free.exclude(not_for=by.user_id).exclude(skipped_by=by.user_id)
+    return free
 
 
 def check_may_decide(case: Case, by: Actor) -> None:
@@ -195,21 +241,20 @@ def check_may_decide(case: Case, by: Actor) -> None:
         raise NotAllowed("You decided before what this case is about, so another person has to decide it.")
 
 
-def _check_may_get(case: Case, to: User, by: Actor) -> None:
-    """Else the case would wait for ever: nobody gets it but the person that it was given to."""
-    try:
-        check_may_decide(case, actor_from_user(to, by.source))
-    except NotAllowed:
-        raise Conflict(f"{to} may not decide {case}; choose somebody else.") from None
-
-
 def _visible(cases: QuerySet[Case], by: Actor) -> QuerySet[Case]:
     return visible_cases(cases, sees_restricted=ModerationRight.SEE_RESTRICTED in by.rights)
 
 
 def _claim(case: Case, reviewer: Reviewer, left: BudgetLeft, now: datetime) -> bool:
     until = now + min(LEASE, left.time)
-    free = waiting_cases().filter(Q(claimed_until=None) | Q(claimed_until__lte=now), pk=case.pk)
+    # As it was looked at: a report may have made it severe or restricted since.
+    free = waiting_cases().filter(
+        Q(claimed_until=None) | Q(claimed_until__lte=now),
+        pk=case.pk,
+        harm=case.harm,
+        is_restricted=case.is_restricted,
+        is_escalated=case.is_escalated,
+    )
     if not free.update(claimed_by=reviewer.user_id, claimed_until=until):
         return False
     case.claimed_by_id, case.claimed_until = reviewer.user_id, until
@@ -225,13 +270,30 @@ def _pass_on(case: Case, by: Actor, **columns: object) -> None:
     """End one's look at a case. Leads may also pass on cases that nobody has."""
     by.check(ModerationRight.REVIEW)
     reviewer, now = lock_reviewer(person_of(by)), timezone.now()
-    mine = Q(claimed_by=reviewer.user_id)
-    if ModerationRight.LEAD in by.rights:
-        mine |= Q(claimed_until=None) | Q(claimed_until__lte=now)
-    rows = _visible(waiting_cases(), by).filter(mine, pk=case.pk)
-    if not rows.update(claimed_by=None, claimed_until=None, **columns):
-        raise StaleState(f"{case} is not yours any more; take the next one.".capitalize())
-    end_exposures(reviewer, now)
+    case_row = _visible(waiting_cases(), by).filter(pk=case.pk)
+    if case_row.filter(claimed_by=reviewer.user_id).update(claimed_by=None, claimed_until=None, **columns):
+        end_exposures(reviewer, now)
+        return
+    free = case_row.filter(Q(claimed_until=None) | Q(claimed_until__lte=now))
+    is_lead = ModerationRight.LEAD in by.rights
+    if not is_lead or not free.update(claimed_by=None, claimed_until=None, **columns):
+        raise why_not_mine(case)
+
+
+def why_not_mine(case: Case, otherwise: str = "") -> Conflict:
+    """Why somebody cannot go on with a case: what another person decided, or that somebody else has it."""
+    first = Verdict.objects.filter(case=case.pk).exclude(status=VerdictStatus.UNDONE).first()
+    if first is not None:
+        return AlreadyDecided(first.reviewer_name, str(first.action), first.codes)
+    return StaleState(otherwise or f"{case} is not yours any more; take the next one.".capitalize())
+
+
+def _check_assignment(case: Case, by: Actor, now: datetime) -> None:
+    """Raise Conflict while the case is set aside for somebody else. Leads may take it all the same."""
+    is_for_another = case.assigned_to_id not in (None, by.user_id)
+    is_on_hold = case.on_hold_until is not None and case.on_hold_until > now
+    if is_for_another and (is_on_hold or case.due_at > now) and ModerationRight.LEAD not in by.rights:
+        raise Conflict(f"{case} was given to {case.assigned_to}; take another one.".capitalize())
 
 
 def _withdraw_if_superseded(case: Case) -> bool:
@@ -239,6 +301,8 @@ def _withdraw_if_superseded(case: Case) -> bool:
     old = Decision.objects.filter(case_items__case=case, case_items__is_withdrawn=False).filter(
         newer_decisions()
     )
+    if not old.exists():
+        return False
     withdraw_cases(old)
     return not waiting_cases().filter(pk=case.pk).exists()
 

@@ -17,7 +17,7 @@ VERDICT_ALLOWED: dict[VerdictStatus, frozenset[VerdictStatus]] = {
 VERDICT_MEANING: dict[VerdictStatus, str] = {
     VerdictStatus.PENDING: "Given a few seconds ago; the reviewer may still undo it.",
     VerdictStatus.FINAL: "It stands, and subscribers were told.",
-    VerdictStatus.UNDONE: "Undone by the reviewer before it was final.",
+    VerdictStatus.UNDONE: "Undone before it was final: by the reviewer, or because the content was erased.",
 }
 
 

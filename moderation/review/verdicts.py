@@ -7,15 +7,15 @@ from datetime import timedelta
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from moderation.cases.models import MAX_CODE, Case, CaseSource
+from moderation.cases.models import LOOKS_AGAIN, MAX_CODE, Case, CaseSource
 from moderation.cases.selectors import waiting_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.deciding.models import Decision
-from moderation.errors import AlreadyDecided, BudgetSpent
+from moderation.errors import BudgetSpent
 from moderation.policies.rules import Ruling
 from moderation.review.budgets import end_exposures, lock_reviewer
 from moderation.review.models import Effect, ReviewAction, Verdict
-from moderation.review.taking import check_may_decide, person_of, take
+from moderation.review.taking import check_may_decide, person_of, take, why_not_mine
 from moderation.review.transitions import VerdictStatus
 from moderation.rights import ModerationRight
 from registry.access.policies import rights_of_roles
@@ -49,11 +49,18 @@ def give_verdict(
     violations = _checked_codes(case, codes) if ruling is Ruling.BLOCK else []
     note = checked_line(note, what="note", longest=MAX_REASON, may_be_empty=True)
     reviewer, now = lock_reviewer(person_of(by)), timezone.now()
-    mine = waiting_cases().filter(pk=case.pk, claimed_by=reviewer.user_id)
+    # As it was checked: a report may have made it restricted, or somebody escalated it, in the meantime.
+    mine = waiting_cases().filter(
+        pk=case.pk,
+        claimed_by=reviewer.user_id,
+        is_restricted=case.is_restricted,
+        is_escalated=case.is_escalated,
+    )
     if not mine.update(status=CaseStatus.DECIDED, claimed_by=None, claimed_until=None):
-        raise _not_mine(case)
+        raise why_not_mine(case)
     if case.source == CaseSource.FAILURE:
         _take_from_detectors(case)
+    _keep_from_looking_again(case, reviewer.user_id)
     seen = end_exposures(reviewer, now)
     try:
         with transaction.atomic():
@@ -70,7 +77,7 @@ def give_verdict(
                 final_at=now + UNDO_FOR,
             )
     except IntegrityError:
-        raise _not_mine(case) from None
+        raise why_not_mine(case) from None
 
 
 def decide_many(
@@ -90,7 +97,10 @@ def decide_many(
 
 @transaction.atomic
 def undo_verdict(*, verdict: Verdict, by: Actor) -> Case:
-    """Take back one's own verdict within ten seconds; the case is one's again, or back in its queue if the budget is spent."""
+    """Take back one's own verdict within ten seconds.
+
+    The case is one's again; if one's budget does not allow another look, it waits for others.
+    """
     by.check(ModerationRight.REVIEW)
     own = Verdict.objects.filter(pk=verdict.pk, reviewer=person_of(by), status=VerdictStatus.PENDING)
     if not own.filter(final_at__gt=timezone.now()).update(status=VerdictStatus.UNDONE):
@@ -100,8 +110,9 @@ def undo_verdict(*, verdict: Verdict, by: Actor) -> Case:
         raise StaleState
     case.refresh_from_db()
     try:
-        return take(case=case, by=by)
-    except BudgetSpent:  # a mistake can be taken back all the same
+        with transaction.atomic():
+            return take(case=case, by=by)
+    except (BudgetSpent, NotAllowed):
         return case
 
 
@@ -135,17 +146,18 @@ def _checked_codes(case: Case, codes: Sequence[str]) -> list[str]:
     return wanted
 
 
-def _not_mine(case: Case) -> Exception:
-    """Why a case could not be decided: what another person decided, or that somebody else has it."""
-    first = Verdict.objects.filter(case=case.pk).exclude(status=VerdictStatus.UNDONE).first()
-    if first is not None:
-        return AlreadyDecided(first.reviewer_name, str(first.action), first.codes)
-    return StaleState(f"{case} is not yours any more; take the next one.".capitalize())
+def _keep_from_looking_again(case: Case, user_id: int) -> None:
+    """Appeals and second reviews of these contents, if they wait already, are for somebody else."""
+    contents = case.items.filter(is_withdrawn=False).values("decision")
+    again = waiting_cases().filter(source__in=LOOKS_AGAIN, items__decision__in=contents).exclude(pk=case.pk)
+    for other in again.distinct():
+        other.not_for.add(user_id)
 
 
 def _take_from_detectors(case: Case) -> None:
     """From now on a person decides about contents that waited for a detector."""
     held = Decision.objects.filter(case_items__case=case, case_items__is_withdrawn=False)
     ids = list(held.values_list("pk", flat=True))
-    if Decision.objects.filter(pk__in=ids, is_held=True).update(is_held=False, next_try_at=None) != len(ids):
+    Decision.objects.filter(pk__in=ids, is_held=True).update(is_held=False, next_try_at=None)
+    if Decision.objects.filter(redecides__in=ids).exists():
         raise StaleState("The detector is back and has decided this content by itself.")

@@ -131,11 +131,10 @@ app.conf.update(
         "expire-jobs": _every(3600, "inference.expire_jobs"),
         "merge-measurements": _every(60, "inference.merge_measurements"),
         "decide-held": _every(10, "moderation.decide_held"),
-        "open-cases": _every(2, "moderation.open_cases"),
-        "make-final": _every(2, "moderation.make_final"),
         "withdraw-superseded": _every(60, "moderation.withdraw_superseded"),
         "sweep-comparisons": _every(60, "moderation.sweep_comparisons"),
         "expire-decisions": _every(3600, "moderation.expire_decisions"),
+        "erase": _every(60, "moderation.erase"),
         "pulse": _every(PULSE_S, "inference.record_pulse"),
     },
 )

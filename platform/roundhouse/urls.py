@@ -38,6 +38,7 @@ urlpatterns = [  # in order of traffic: programs first, people last
     path("admin/", include("registry.catalogue.model_choices")),
     path("admin/", include("inference.story.views")),
     path("admin/", include("moderation.console.review_page")),
+    path("admin/", include("moderation.console.evidence_page")),
     path("admin/", include("moderation.console.report_card")),
     path("admin/", admin.site.urls),
     path("api/schema", NewSchemaView.as_view(), name="schema"),

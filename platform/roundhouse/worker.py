@@ -17,6 +17,7 @@ from inference.jobs.running import runner as jobs
 from inference.serving import online_batches, queues, runtime
 from inference.serving.worker_process import STOP_HOOKS, WATCHES, QueueProgress, Shutdown, WorkerWatchdog
 from moderation.deciding import process as deciding
+from moderation.review import process as reviews
 from roundhouse.command_lines import worker_queues
 from roundhouse.process import freeze_heap
 
@@ -105,6 +106,7 @@ def start() -> None:
     sweep_scratch_folders()  # a chore does this too, but on one host only
     runtime.start_in_worker()
     deciding.start()
+    reviews.start()
     STOP_HOOKS.add("batches", online_batches.stop)
     online_batches.start()
     jobs.start()
@@ -128,6 +130,7 @@ def stop() -> None:
     """Celery's threads have ended: wait for the others, then end."""
     if _shutdown is not None:
         _shutdown.wait()
+    reviews.stop()
     deciding.stop()
     runtime.stop()
     _has_ended.set()

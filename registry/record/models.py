@@ -144,6 +144,7 @@ class Event(models.Model):
             models.Index(fields=["kind", "id"], name="event_kind"),
             models.Index(fields=["model_slug", "id"], name="event_model"),
             models.Index(fields=["at"], name="event_at"),
+            models.Index(fields=["object_id", "object_kind"], name="event_object"),
         ]
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
@@ -65,3 +66,8 @@ def finish(verdict: Verdict) -> Verdict:
     make_final(now=timezone.now() + UNDO_FOR + timedelta(seconds=1))
     verdict.refresh_from_db()
     return verdict
+
+
+def cases(names: str, /, **rows: Any) -> pytest.MarkDecorator:
+    """Parametrize over these names: a value for each word, a tuple where there are several names."""
+    return pytest.mark.parametrize(names, list(rows.values()), ids=list(rows))

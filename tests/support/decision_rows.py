@@ -1,5 +1,6 @@
 """Policies and decisions as rows, for tests of pages: nothing is asked, and nothing runs."""
 
+import hashlib
 from datetime import datetime
 from io import BytesIO
 from typing import Any
@@ -46,7 +47,7 @@ def a_decision(
     pictures: tuple[bytes, ...] = (),
     findings: Findings | None = None,
     at: datetime | None = None,
-    digest: bytes = bytes(32),
+    digest: bytes | None = None,
     **more: Any,
 ) -> Decision:
     """A stored decision by the policy's current revision. `text` None: the content is not stored any more."""
@@ -61,7 +62,8 @@ def a_decision(
         evidence_count=len(judgement.in_force),
         evidence=encode_evidence(judgement),
         findings=(findings or Findings(["text"])).to_bytes(),
-        digest=digest,
+        digest=digest
+        or hashlib.sha256(b"\0".join([(text or "").encode(), title.encode(), *pictures])).digest(),
         received_at=moment,
         decided_at=moment,
         **more,

@@ -33,7 +33,14 @@ WORDS = {
     "link": "no-such-link",
     "call": "status",
     "protocol": "openai",
+    "author_id": "ann",
 }
+# Whose rows a number counts on pages that are no table's.
+OWN_PAGES = {
+    "/admin/moderation/review/cases/": "moderation.Case",
+    "/admin/moderation/review/verdicts/": "moderation.Verdict",
+}
+ROWS = {"decision": "moderation.Decision", "strike": "moderation.Strike"}  # by the parameter's name
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
 
 Matrix = dict[str, str]
@@ -168,6 +175,35 @@ class World:
         services.request_publication(policy=policy, reason="because", by=an_actor())
         self.preview = PolicyPreview.objects.create(policy=policy, content={"rules": [OTHER]}, draft_edits=1)
         a_decision(policy)
+        self._review(policy)
+
+    def _review(self, policy: Any) -> None:
+        """A case that was decided, with a strike, an appeal and a report, and what leads set up."""
+        from moderation.appeals.services import make_appeal
+        from moderation.cases.models import Guideline, ReviewQueue
+        from moderation.reports.services import make_report
+        from moderation.review.models import AccountProposal, ReviewAction, Strike
+        from moderation.rights import ModerationRole
+        from tests.support import cases
+        from tests.support.factories import an_actor
+
+        # The rows that a migration makes, where tables are made without migrations.
+        for name, weight in {"remove": 1.0, "suspend": 0.0}.items():
+            values = {"title": name, "effect": name, "strike_weight": weight}
+            ReviewAction.objects.get_or_create(name=name, defaults=values)
+        ReviewQueue.objects.get_or_create(name="reports", defaults={"title": "Reports"})
+        by = cases.a_reviewer(ModerationRole.REVIEWER)
+        case = cases.a_case(policy, author_id="an author")
+        cases.finish(cases.decide(case, "remove", by))
+        decision = case.items.get().decision
+        make_appeal(decision=decision, by=an_actor())
+        make_report(decision=decision, by=an_actor())
+        if not Guideline.objects.exists():
+            cases.a_guideline(WORDS["name"])
+        self.strike = Strike.objects.latest("pk")
+        AccountProposal.objects.create(
+            author_id=f"{self.slug}'s author", action=cases.the_action("suspend"), weight=3
+        )
 
     def path(self, route: Route) -> str:
         """Fill the pattern's parameters in with what there is."""
@@ -180,6 +216,8 @@ class World:
             return self.slug
         if "/previews/<" in route.pattern and name in {"preview", "number"}:
             return self.preview.pk
+        if name == "strike":
+            return self.strike.pk
         if name in {"number", "row", "position"}:
             return 1
         if name == "sha256":
@@ -192,6 +230,8 @@ class World:
             from django.contrib.contenttypes.models import ContentType
 
             return ContentType.objects.get_for_model(self.model).pk
+        if name in ROWS:
+            return _id_of_first(ROWS[name])
         if name in {"object_id", "pk", "id"}:
             kind = _rows_behind(route)
             row = self.own_row(kind) or kind._default_manager.order_by("pk").first()
@@ -202,6 +242,13 @@ class World:
         """A row of this kind that belongs to our Model."""
         path = owner_path(kind)
         return kind._default_manager.filter(**{path: self.slug}).first() if path else None
+
+
+def _id_of_first(table: str) -> Any:
+    from django.apps import apps
+
+    row = apps.get_model(table)._default_manager.first()
+    return row.pk if row else 0
 
 
 def owner_path(kind: Any) -> str | None:
@@ -225,6 +272,9 @@ def _rows_behind(route: Route) -> Any:
     queryset = getattr(getattr(route.view, "cls", None), "queryset", None)
     if queryset is not None:
         return queryset.model
+    for beginning, table in OWN_PAGES.items():
+        if route.pattern.startswith(beginning):
+            return apps.get_model(table)
     page = re.match(r"/admin/(\w+)/(\w+)/", route.pattern)
     return apps.get_model(f"{page[1]}.{page[2]}" if page else "registry.Model")
 

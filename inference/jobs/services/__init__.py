@@ -5,7 +5,7 @@ from inference.jobs.services.acceptance import accept
 from inference.jobs.services.changes import cancel, retry
 from inference.jobs.services.completion import deliver_results, sweep_deliveries
 from inference.jobs.services.storage import StoreSettings, add_store, change_store, remove_store
-from inference.jobs.services.sweeps import expire_jobs, sweep_jobs
+from inference.jobs.services.sweeps import expire_jobs, remove_job, sweep_jobs
 
 __all__ = [
     "StoreSettings",
@@ -16,6 +16,7 @@ __all__ = [
     "change_store",
     "deliver_results",
     "expire_jobs",
+    "remove_job",
     "remove_store",
     "retry",
     "sweep_deliveries",

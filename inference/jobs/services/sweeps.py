@@ -30,7 +30,7 @@ def expire_jobs() -> int:
         for job in _overdue().filter(status__in=OPEN)[:_MAX_EXPIRED]:
             attempt(_fail_overdue, job)
         removed = sum(
-            bool(attempt(_remove, job)) for job in _overdue().filter(status__in=ENDED)[:_MAX_EXPIRED]
+            bool(attempt(remove_job, job)) for job in _overdue().filter(status__in=ENDED)[:_MAX_EXPIRED]
         )
         attempt(_drop_stray_inputs)
     return removed
@@ -41,7 +41,8 @@ def _fail_overdue(job: Job) -> None:
     completion.fail_job(completion.lock_job(job.pk), "It was not finished before its input expired.")
 
 
-def _remove(job: Job) -> bool:
+def remove_job(job: Job) -> bool:
+    """Remove a job that has ended, with its input and results."""
     files.remove_files(job)
     job.delete()
     return True

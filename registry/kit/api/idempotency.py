@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from django.db import IntegrityError, transaction
@@ -64,14 +64,18 @@ class RequestClaim:
 
 
 def idempotent(
-    *, forget: Collection[str] = (), digest: Callable[[Any], str] | None = None
+    *,
+    forget: Collection[str] = (),
+    digest: Callable[[Any], str] | None = None,
+    prepare: Callable[[Any], None] = lambda view: None,
 ) -> Callable[[Handler[V, P]], Handler[V, P]]:
     """Honour Idempotency-Key on an action that creates something.
 
     The work and the stored answer are one transaction: after a crash both exist or neither does, and the key is free
     again when the lease ends. A refusal (4xx) is stored as well; after a 5xx the key is free immediately.
     `forget` names fields that are not stored, such as a secret shown once: they are null in a replay. `digest` returns
-    the SHA-256 of a body that is too large to be read here, and that the view has already read.
+    the SHA-256 of a body that is too large to be read here, and that the view has already read. `prepare` does, before the
+    transaction, what must not hold one open, such as asking a Model; after a crash it is done again.
     """
 
     def decorate(handler: Handler[V, P]) -> Handler[V, P]:
@@ -79,12 +83,14 @@ def idempotent(
         def run(view: V, request: Request, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             key = read_key(request.headers.get(HEADER))
             if key is None:
+                prepare(view)
                 return handler(view, request, *args, **kwargs)
             fingerprint = _fingerprint(request, digest(view) if digest is not None else None)
             claimed = claim(principal=_principal(request), key=key, fingerprint=fingerprint)
             if isinstance(claimed, KeptAnswer):
                 return _replay(claimed)
-            return _carry_out(view, claimed, lambda: handler(view, request, *args, **kwargs), forget)
+            work = partial(handler, view, request, *args, **kwargs)
+            return _carry_out(view, claimed, partial(prepare, view), work, forget)
 
         run.is_idempotent = True  # type: ignore[attr-defined]  # read by the OpenAPI description
         return cast("Handler[V, P]", run)
@@ -107,10 +113,12 @@ def read_key(header: str | None) -> str | None:
 def _carry_out(
     view: "GenericViewSet[Any]",
     claimed: RequestClaim,
+    prepare: Callable[[], None],
     work: Callable[[], HttpResponse],
     forget: Collection[str],
 ) -> HttpResponse:
     try:
+        prepare()
         with transaction.atomic():
             response = work()
             claimed.finish(_answer_from(response, forget))

@@ -371,7 +371,7 @@
   const general = (name) => root.querySelector(`[data-general] [data-field="${name}"] [data-value]`);
 
   function documentOf() {
-    const content = { rules: cards().map(read) };
+    const content = { ...data.content, rules: cards().map(read) }; // also what has no field here, such as `review`
     for (const name of ["default_language", "language_detector"]) {
       const value = general(name).value.trim();
       if (value || name in data.content) content[name] = value;

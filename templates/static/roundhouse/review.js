@@ -96,6 +96,7 @@
     if (answer.undo) startUndo(answer.undo, answer.said);
     else if (undo && answer.said) endUndo();
     if (answer.html === undefined) return;
+    closeDialogs(); // before the case goes, to whose button the focus would return
     stage.innerHTML = answer.html;
     prepare();
     const title = openCase()?.querySelector("h2").textContent;
@@ -263,7 +264,7 @@
   }
 
   async function submit(form) {
-    if (await send(addressOf(form.dataset.form), Object.fromEntries(new FormData(form)))) return closeDialogs();
+    if (await send(addressOf(form.dataset.form), Object.fromEntries(new FormData(form)))) return;
     form.querySelector("[data-form-problem]").textContent = find("[data-problem-said]").textContent;
   }
 

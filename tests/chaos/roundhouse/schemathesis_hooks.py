@@ -20,13 +20,14 @@ SERVED, CHANGED = (
     "demand",
 )  # one Model answers throughout, the other is done all kinds of things to
 KNOWN = {"version": 1, "number": 1, "alias": "champion", "name": "champion"}
+FOR_KEYS = {"predictions", "reports", "appeals"}  # tags of what no session may do
 NOWHERE = "http://127.0.0.1:9/hook"
 
 
 @schemathesis.hook
 def before_call(ctx, case, **kwargs):
     is_prediction = "predictions" in case.operation.tags
-    _introduce(case, is_prediction)
+    _introduce(case, is_for_keys=not FOR_KEYS.isdisjoint(case.operation.tags))
     _name_what_exists(case, is_prediction)
     if case.operation.path.startswith("/hf/") and chance.random() < 0.5:
         case.body, case.media_type, case.query = chance.choice(TEXTS), "application/json", {}
@@ -42,14 +43,14 @@ def before_call(ctx, case, **kwargs):
         case.headers["Idempotency-Key"] = f"try-{chance.getrandbits(64)}"
 
 
-def _introduce(case, is_prediction):
+def _introduce(case, *, is_for_keys):
     """With a key or as a person in a browser; now and then as nobody."""
     case.headers = dict(case.headers or {})
     case.cookies = {}
     case.headers.pop("Authorization", None)
     if chance.random() < 0.03:
         return
-    if is_prediction or chance.random() < 0.4:
+    if is_for_keys or chance.random() < 0.4:
         case.headers["Authorization"] = f"Bearer {HERE['key']}"
     else:
         case.cookies = {"sessionid": HERE["session"], "csrftoken": HERE["token"]}

@@ -95,6 +95,9 @@ def test_answers_match_the_description(served, tmp_path, cases):
         "artifacts",
         "live",
         "me",
+        "decisions",
+        "reports",
+        "appeals",
     ):
         assert sum(answered[name][status] for status in (200, 201, 202, 204)) > 0, answered[name]
     assert "unhandled error" not in served.output

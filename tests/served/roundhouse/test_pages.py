@@ -59,7 +59,12 @@ PAGES_OF_MODERATORS = {
     "/admin/moderation/policy/1/retire/": "This cannot be undone",
     "/admin/moderation/quality/": "Verdicts as labels",
     "/admin/moderation/decision/": "Decision",
+    "/admin/moderation/review/": "What waits",
     "/admin/moderation/decision/{decision}/change/": "you are",
+    "/admin/moderation/case/": "Cases",
+    "/admin/moderation/appeal/": "Appeals",
+    "/admin/moderation/report/": "Reports",
+    "/admin/moderation/guideline/": "Guidelines",
 }
 NOT_OURS = ("/api/docs", "/api/redoc")  # Swagger UI and ReDoc as they come
 KEEPS_OUT = {"serious", "critical"}

@@ -22,6 +22,8 @@ _MISSING = {
     "real": "fetch the public models first, with `make demo-real`",
 }
 
+_TRIES = 20
+
 
 class Command(BaseCommand):
     help = "Prepare the database, then run the web server, a worker and beat until Ctrl-C."
@@ -82,7 +84,7 @@ class Command(BaseCommand):
             status, answer = _ask("POST", sample.path, sample.body, sample.headers)
             how = {200: "answers", 0: "does not answer"}.get(status, f"answers with status {status}")
             self._tell(f"{sample.name} {how}:\n  {answer}\n" if answer else f"{sample.name} {how}.\n")
-        statuses = [_ask("POST", content.path, content.body, content.headers)[0] for content in contents]
+        statuses = [_send(content) for content in contents]
         if contents and max(statuses) < 300 and min(statuses) > 0:
             self._tell(
                 f"Ten cases wait for people: log in as moderator, {settings.PUBLIC_URL}/admin/moderation/review/\n"
@@ -91,6 +93,16 @@ class Command(BaseCommand):
     def _tell(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
+
+
+def _send(content: SampleRequest) -> int:
+    """A report or an appeal is about a content that was sent a moment before, so its decision may not be written yet."""
+    for _ in range(_TRIES):
+        status, _text = _ask("POST", content.path, content.body, content.headers)
+        if status not in (404, 409):
+            break
+        time.sleep(0.5)
+    return status
 
 
 def _ask(

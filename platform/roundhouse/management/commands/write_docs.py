@@ -7,7 +7,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference.jobs import transitions as jobs
+from moderation.appeals import transitions as appeals
+from moderation.cases import transitions as cases
 from moderation.policies import transitions as revisions
+from moderation.privacy import transitions as erasures
+from moderation.reports import transitions as reports
+from moderation.review import transitions as verdicts
 from registry.catalogue import transitions as versions
 from registry.intake.checklist import transitions as check_lines
 from registry.intake.checklist import transitions as check_runs
@@ -87,6 +92,12 @@ def states() -> str:
         "Job": (jobs.ALLOWED, jobs.MEANING),
         "Chunk of a job": (jobs.CHUNK_ALLOWED, jobs.CHUNK_MEANING),
         "Revision of a policy": (revisions.REVISION_ALLOWED, revisions.REVISION_MEANING),
+        "Erasure": (erasures.ERASURE_ALLOWED, erasures.ERASURE_MEANING),
+        "Case": (cases.CASE_ALLOWED, cases.CASE_MEANING),
+        "Verdict": (verdicts.VERDICT_ALLOWED, verdicts.VERDICT_MEANING),
+        "Proposed account action": (verdicts.PROPOSAL_ALLOWED, verdicts.PROPOSAL_MEANING),
+        "Appeal": (appeals.APPEAL_ALLOWED, appeals.APPEAL_MEANING),
+        "Report": (reports.REPORT_ALLOWED, reports.REPORT_MEANING),
     }
     for title, (allowed, meaning) in tables.items():
         lines += [f"## {title}", "", "| state | meaning | next states |", "|---|---|---|"]

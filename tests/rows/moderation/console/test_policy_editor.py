@@ -127,6 +127,14 @@ class TestCards:
 
         assert saved(page, policy) == policy.current.content
 
+    def test_how_people_review_is_kept(self, edit):
+        """It has no field in the editor."""
+        policy = a_list_policy(review={"audit_share": 0.01})
+        page = edit(policy)
+        page.locator(".rh-rule").first.get_by_label("Violation").fill("insults")
+
+        assert saved(page, policy)["review"] == {"audit_share": 0.01}
+
     def test_duplicate_move_remove_and_undo(self, edit):
         policy = a_list_policy(LISTED, OTHER)
         page = edit(policy)

@@ -1,5 +1,6 @@
 """The views of the review console: who sees what, which case comes next, and what an answer says."""
 
+from base64 import b64encode
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,9 @@ from moderation.appeals.services import make_appeal
 from moderation.cases.models import Case, CaseItem, CaseSource
 from moderation.cases.opening import open_cases
 from moderation.cases.transitions import CaseStatus
+from moderation.console import case_view, review_page
 from moderation.reports.services import make_report
+from moderation.review.actions import RESERVED_KEYS
 from moderation.review.models import Exposure, Reviewer, Verdict
 from moderation.review.taking import take_next
 from moderation.review.transitions import VerdictStatus
@@ -290,6 +293,20 @@ class TestCaseView:
         assert "He means me." in html
         assert "right 1 of 1 times" in html
 
+    def test_what_people_write_is_text(self, send, policy):
+        hostile = "<img src=x onerror=alert(1)>"
+        a_guideline(title=hostile, guidance=hostile)
+        more = {"author_id": hostile, "content_id": hostile, "url": "https://example.org/?<b>"}
+        decision = for_review(policy, hostile, title=hostile, thread="t", awaits="", ruling="allow", **more)
+        for_review(policy, hostile, thread="t", awaits="", ruling="allow", evidence=(), author_id=hostile)
+        make_report(decision=decision, code="slurs", text=hostile, by=an_actor(ModerationRight.REPORT))
+
+        html = send("next/")["html"]
+
+        assert "<img" not in html
+        assert "<b>" not in html.partition("example.org")[2][:20]
+        assert html.count("&lt;img src=x") >= 8
+
     def test_an_erased_content(self, send, policy):
         case = a_case(policy)
         case.items.get().decision.content.delete()
@@ -329,8 +346,21 @@ class TestRestricted:
 
 class TestPictures:
     @pytest.fixture
-    def case(self, policy):
+    def case(self, policy, monkeypatch):
+        """With a picture that is not small."""
+        monkeypatch.setattr(case_view, "_INLINE_BYTES", 10)
         return a_case(policy, "", evidence=(), pictures=(a_png(),))
+
+    def test_small_ones_come_with_the_case(self, send, policy):
+        a_case(policy, pictures=(a_png(),))
+
+        assert f'<img src="data:image/png;base64,{b64encode(a_png()).decode()}"' in send("next/")["html"]
+
+    def test_what_is_no_picture_is_not_shown(self, send, client, policy):
+        case = a_case(policy, pictures=(b"<svg onload=alert(1)>",))
+
+        assert "<svg" not in send("next/")["html"]
+        assert client.get(self.address(case)).status_code == 404
 
     def address(self, case):
         return reverse("review-picture", args=[case.pk, case.items.get().decision_id, 0])
@@ -542,6 +572,12 @@ class TestPassingOn:
         assert "is not yours any more" in send(f"cases/{case.pk}/keep/", status=409)["detail"]
 
 
+def test_no_action_may_have_a_key_that_the_page_uses():
+    used = {key for key, _ in review_page.KEYS if key.isalpha() and len(key) == 1}
+
+    assert used == set(RESERVED_KEYS)
+
+
 def test_preferences_are_remembered(send, client, rita):
     send("preferences/", blurs="yes")
     send("preferences/", greys="yes")
@@ -552,23 +588,15 @@ def test_preferences_are_remembered(send, client, rita):
     assert " data-blurs" in client.get(PAGE).text
 
 
-def test_the_home_page_says_what_is_overdue_and_escalated(client, policy):
-    for text in ("one blockhead", "two blockhead"):
-        case = a_case(policy, text)
-        Case.objects.filter(pk=case.pk).update(due_at=timezone.now() - timedelta(hours=1))
-    escalated = a_case(policy, "three blockhead")
-    Case.objects.filter(pk=escalated.pk).update(is_escalated=True, note="I know them")
+def test_the_home_page_leads_to_it(client, policy):
+    Case.objects.filter(pk=a_case(policy).pk).update(due_at=timezone.now() - timedelta(hours=1))
+    escalated = a_case(policy, "two blockhead")
+    Case.objects.filter(pk=escalated.pk).update(is_escalated=True)
 
     log_in(client, ModerationRole.LEAD)
     page = client.get(reverse("admin:index")).text
-    assert "2 cases are overdue." in page
-    assert "An escalated case waits for a lead." in page
-    assert "I know them" in page
-
-    log_in(client, ModerationRole.REVIEWER)
-    page = client.get(reverse("admin:index")).text
-    assert "2 cases are overdue." in page
-    assert "escalated" not in page
+    assert page.count(f'href="{PAGE}"') == 2  # in the sidebar, and beside the overdue case
+    assert f'href="{PAGE}?queue=escalated"' in page
 
 
 def test_an_action_for_leads_is_offered_to_leads(send, client, policy):

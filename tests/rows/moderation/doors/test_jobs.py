@@ -12,6 +12,7 @@ from inference.jobs.kinds import SubmittedJob
 from inference.jobs.models import Format, InputSource, Job
 from inference.serving import runtime
 from moderation.deciding import process
+from moderation.deciding.dispatch import MODERATION
 from moderation.deciding.models import Decision, StoredContent
 from moderation.deciding.writer import DecisionWriter
 from moderation.doors import jobs
@@ -40,7 +41,7 @@ def client_key(tenant):
 
 
 def a_job(rows=None, *, by=None, **more):
-    submitted = SubmittedJob(kind=jobs.MODERATION, rows=rows, **more)
+    submitted = SubmittedJob(kind=MODERATION, rows=rows, **more)
     return services.accept(submitted, by=by or an_actor(), principal=None)
 
 

@@ -111,11 +111,11 @@ class TestHandingOver:
     def test_nobody_gets_a_case_that_they_may_not_decide(self, policy, lead):
         case = a_case(policy)
 
-        with pytest.raises(Conflict, match="choose somebody else"):
+        with pytest.raises(Conflict, match="may not decide"):
             hand_over(case=case, to=a_person(Role.VIEWER), note="Yours", by=lead)
         Case.objects.filter(pk=case.pk).update(is_escalated=True)
         case.refresh_from_db()
-        with pytest.raises(Conflict, match="choose somebody else"):
+        with pytest.raises(Conflict, match="may not decide"):
             hand_over(case=case, to=a_person(ModerationRole.REVIEWER), note="Yours", by=lead)
 
         other = a_reviewer(ModerationRole.LEAD)

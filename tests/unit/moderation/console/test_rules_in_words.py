@@ -2,7 +2,7 @@
 
 import pytest
 
-from moderation.console.rules_in_words import differences, rule_sentence
+from moderation.console.rules_in_words import differences, review_in_words, rule_sentence
 
 TOXIC = {
     "name": "toxic",
@@ -82,3 +82,36 @@ class TestDifferences:
         (change,) = differences({"rules": []}, {"rules": [], "default_language": "en"})
 
         assert change.sentences == ["language if none is named: none → en"]
+
+
+def test_review_by_people_is_in_sentences():
+    terms = {"audit_share": 0.015, "second_review_share": 0.1, "content_days": 90, "report_hours": 12}
+
+    assert review_in_words({"rules": [], "review": terms}) == [
+        "A person looks at 1.5 % of allowed contents, and at more near a cut-off.",
+        "Another person reviews 10 % of verdicts again.",
+        "Contents are kept 90 days.",
+        "Authors can appeal for 183 days.",
+        "Appeals are answered within 72 hours.",
+        "Reports are answered within 12 hours.",
+    ]
+
+
+def test_without_terms_the_usual_ones_are_said():
+    assert review_in_words({"rules": []})[:3] == [
+        "Nobody looks at allowed contents.",
+        "No verdict is reviewed again.",
+        "Contents are kept as long as decisions.",
+    ]
+
+
+def test_a_change_of_the_terms_is_a_difference():
+    before, after = {"rules": []}, {"rules": [], "review": {"appeal_hours": 24}}
+
+    (change,) = differences(before, after)
+
+    assert (change.name, change.sentences) == (
+        "review by people",
+        ["Appeals are answered within 72 hours. → Appeals are answered within 24 hours."],
+    )
+    assert differences(before, {"rules": [], "review": {"appeal_hours": 72}}) == []

@@ -4,7 +4,7 @@ from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from registry.access.policies import Role, actor_from_user
+from registry.access.policies import Right, Role, actor_from_user
 from registry.catalogue.models import Model
 from registry.kit.actors import Source
 from registry.kit.admin.navigation import (
@@ -12,6 +12,7 @@ from registry.kit.admin.navigation import (
     NAVIGATION,
     Badge,
     ListLink,
+    OwnPageLink,
     breadcrumbs,
     navigation_groups,
     visible_pages,
@@ -82,6 +83,22 @@ def test_a_link_is_shown_to_those_who_may_view_the_list():
     assert shown[Role.VIEWER]["Models"] == shown[Role.ADMIN]["Models"]
     assert "API keys" in shown[Role.ADMIN]["Access"]
     assert "Access" not in shown[Role.VIEWER]  # a group without links is left out
+
+
+def test_a_page_of_its_own_is_shown_to_those_who_hold_its_right():
+    link = OwnPageLink(
+        "story", "Stories", "menu_book", Right.READ_RECORD, "Audit", lambda _: Badge(3, "3 wait")
+    )
+
+    with NAVIGATION.changed(stories=link):
+        auditor, viewer = request_of(Role.APPROVER), request_of(Role.VIEWER)
+
+        (group,) = [one for one in navigation_groups(auditor) if one["title"] == "Audit"]
+        (item,) = [one for one in group["items"] if one["title"] == "Stories"]
+        assert (item["link"], item["badge"].count) == (reverse("story"), 3)
+        assert ("Stories", "Audit", reverse("story"), "menu_book") in list(visible_pages(auditor))
+        assert "Stories" not in [title for title, *_ in visible_pages(viewer)]
+        assert "Audit" not in titles(navigation_groups(viewer))
 
 
 def test_groups_that_a_browser_closed_stay_closed():

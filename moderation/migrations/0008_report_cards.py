@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('moderation', '0009_threads_and_alike_cases'),
+        ('moderation', '0007_erasures'),
         ('registry', '0007_ordered_deliveries'),
     ]
 
