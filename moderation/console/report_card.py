@@ -22,17 +22,17 @@ from moderation.policies.selectors import policies
 from moderation.quality import golden_sets
 from moderation.quality.api import verdicts_response
 from moderation.quality.estimates import Estimate
-from moderation.quality.judged_contents import MOST, Period, read_judged_contents
+from moderation.quality.judged_contents import MOST, ReceivedPeriod, read_judged_contents
 from moderation.quality.report_cards import (
     LEAST_VERDICTS,
-    Figures,
+    CardFigures,
     ReportCard,
     SlicedFigures,
     is_enough,
     report_cards,
 )
 from moderation.quality.reviewers import ReviewerFigures, ReviewersReport, read_reviewers, settle_flag
-from moderation.quality.verdict_lines import Export, verdict_lines
+from moderation.quality.verdict_lines import VerdictExport, verdict_lines
 from moderation.rights import ModerationRight
 from registry.access.policies import Right
 from registry.catalogue.models import Model
@@ -66,7 +66,7 @@ class ShownFigures:
     precision: FigureInWords
     recall: FigureInWords
     prevalence: FigureInWords
-    figures: Figures
+    figures: CardFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def export_verdicts(request: HttpRequest) -> HttpResponse:
     has_contents = request.POST.get("contents") == "yes"
     if has_contents:
         require_right(by, ModerationRight.READ_DECISIONS, model_id=_NO_MODEL)
-    export = Export(_period(_days(request.POST)), _policy(request.POST), has_contents)
+    export = VerdictExport(_period(_days(request.POST)), _policy(request.POST), has_contents)
     response: HttpResponse = verdicts_response(verdict_lines(export=export, by=by))  # type: ignore[assignment]
     return response
 
@@ -276,9 +276,9 @@ def _days(values: QueryDict) -> int:
     return int(text) if text.isdecimal() and len(text) < 4 and int(text) in PERIODS else USUAL_DAYS
 
 
-def _period(days: int) -> Period:
+def _period(days: int) -> ReceivedPeriod:
     now = timezone.now()
-    return Period(now - timedelta(days=days), now)
+    return ReceivedPeriod(now - timedelta(days=days), now)
 
 
 def _policy(values: QueryDict) -> Policy | None:
@@ -325,7 +325,7 @@ def _shown_slice(one: SlicedFigures) -> ShownFigures:
     return _shown_figures(one.name, one.figures)
 
 
-def _shown_figures(name: str, figures: Figures) -> ShownFigures:
+def _shown_figures(name: str, figures: CardFigures) -> ShownFigures:
     return ShownFigures(
         name,
         in_words(figures.precision, "verdicts"),

@@ -16,16 +16,16 @@ from inference.doors.rest.serializers import Base
 from moderation.policies.models import Policy
 from moderation.policies.selectors import policies_within, policy_named
 from moderation.quality.estimates import Estimate
-from moderation.quality.judged_contents import Period, read_judged_contents
+from moderation.quality.judged_contents import ReceivedPeriod, read_judged_contents
 from moderation.quality.report_cards import (
     LEAST_VERDICTS,
-    Figures,
+    CardFigures,
     ReportCard,
     SlicedFigures,
     is_enough,
     report_cards,
 )
-from moderation.quality.verdict_lines import MEDIA_TYPE, Export, verdict_lines
+from moderation.quality.verdict_lines import MEDIA_TYPE, VerdictExport, verdict_lines
 from moderation.rights import ModerationRight
 from registry.kit.api import RegistryViewSet
 
@@ -61,8 +61,8 @@ class PeriodQuery(Base):
         return {**values, "since": since, "until": until}
 
     @property
-    def period(self) -> Period:
-        return Period(self.validated_data["since"], self.validated_data["until"])
+    def period(self) -> ReceivedPeriod:
+        return ReceivedPeriod(self.validated_data["since"], self.validated_data["until"])
 
 
 class ReportCardQuery(PeriodQuery):
@@ -95,7 +95,7 @@ class EstimateSerializer(Base):
     count = serializers.IntegerField(help_text="The verdicts that it rests on; for recall, the audits.")
 
 
-class FiguresSerializer(Base):
+class CardFiguresSerializer(Base):
     precision = EstimateSerializer(help_text="How much of what was stopped, and looked at, is a violation.")
     recall = EstimateSerializer(help_text="How many of the violations were stopped.")
     prevalence = EstimateSerializer(help_text="How much of what was let through is a violation.")
@@ -109,11 +109,11 @@ class FiguresSerializer(Base):
     reported = serializers.IntegerField(help_text="Let through, and removed after a report.")
 
 
-class SlicedFiguresSerializer(FiguresSerializer):
+class SlicedFiguresSerializer(CardFiguresSerializer):
     name = serializers.CharField(allow_blank=True)
 
 
-class ReportCardSerializer(FiguresSerializer):
+class ReportCardSerializer(CardFiguresSerializer):
     """Of a policy; or of a version of a detector."""
 
     policy = serializers.CharField(allow_null=True)
@@ -179,7 +179,7 @@ class ReportCardsView(RegistryViewSet[Policy]):
         query.is_valid(raise_exception=True)
         name = query.validated_data.get("policy")
         policy = policy_named(name, within=policies_within(self.actor.tenant_id)) if name else None
-        export = Export(query.period, policy, query.validated_data["contents"])
+        export = VerdictExport(query.period, policy, query.validated_data["contents"])
         return verdicts_response(verdict_lines(export=export, by=self.actor))
 
 
@@ -205,7 +205,7 @@ def _sliced(one: SlicedFigures) -> dict[str, Any]:
     return {"name": one.name, **_figures(one.figures)}
 
 
-def _figures(figures: Figures) -> dict[str, Any]:
+def _figures(figures: CardFigures) -> dict[str, Any]:
     estimates = {name: _estimate(getattr(figures, name)) for name in ("precision", "recall", "prevalence")}
     counts = (
         "hits", "false_alarms", "missed", "audits", "blocked_alone", "appeals", "overturned", "reported",

@@ -42,7 +42,7 @@ class Sampling(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class ReceivedPeriod:
     """By when contents were received, so that what was found and what was missed are of the same time."""
 
     since: datetime
@@ -94,7 +94,9 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def read_judged_contents(period: Period, *, tenant_id: int | None, most: int = MOST) -> JudgedContents:
+def read_judged_contents(
+    period: ReceivedPeriod, *, tenant_id: int | None, most: int = MOST
+) -> JudgedContents:
     """All that is known about the contents of a period; of one tenant, if one is named."""
     judged, found = JudgedContents(period.since), dict[UUID, JudgedContent]()
     for add, rows in (
@@ -121,7 +123,9 @@ def of_tenant(tenant_id: int | None, path: str) -> Q:
     return Q() if tenant_id is None else Q(**{path: tenant_id})
 
 
-def _rows_with_verdicts(period: Period, tenant_id: int | None, most: int) -> Iterator[tuple[Any, ...]]:
+def _rows_with_verdicts(
+    period: ReceivedPeriod, tenant_id: int | None, most: int
+) -> Iterator[tuple[Any, ...]]:
     rows = items_with_verdicts().filter(
         of_tenant(tenant_id, "decision__tenant"),
         decision__received_at__gte=period.since,
@@ -175,7 +179,9 @@ def _new_content(
     )
 
 
-def _rows_blocked_alone(period: Period, tenant_id: int | None, most: int) -> Iterator[tuple[Any, ...]]:
+def _rows_blocked_alone(
+    period: ReceivedPeriod, tenant_id: int | None, most: int
+) -> Iterator[tuple[Any, ...]]:
     rows = FinalDecision.objects.filter(
         of_tenant(tenant_id, "decision__tenant"),
         decided_by=DecisionMaker.MACHINE.value,

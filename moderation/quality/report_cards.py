@@ -29,7 +29,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class CardFigures:
     """What is known of some contents. `hits` and `false_alarms` count contents that a person looked at, `missed` those that
     were let through and that an audit, or a review for another reason, found. `recall` and `prevalence` need audits.
     """
@@ -56,7 +56,7 @@ class SlicedFigures:
     """Figures of one violation or one language."""
 
     name: str
-    figures: Figures
+    figures: CardFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class ReportCard:
     policy: str
     detector: str
     version: int | None
-    figures: Figures
+    figures: CardFigures
     by_code: Sequence[SlicedFigures]
     by_language: Sequence[SlicedFigures]
 
@@ -95,7 +95,7 @@ def report_cards(
         if (not policy or names.get(one.policy_id) == policy)
         and (language is None or one.language == language)
     ]
-    table = _Table(wanted)
+    table = _ContentColumns(wanted)
     policies = sorted({one.policy_id for one in wanted}, key=lambda pk: names[pk])
     cards = [] if detector else [table.policy_card(pk, names[pk], code) for pk in policies]
     versions = {(name, number) for one in wanted for name, number in one.asked.items()}
@@ -105,7 +105,7 @@ def report_cards(
     return [card for card in cards if not card.figures.is_empty]
 
 
-class _Table:
+class _ContentColumns:
     """The contents as columns, so that each figure takes a few operations on arrays."""
 
     def __init__(self, contents: Sequence[JudgedContent]) -> None:
@@ -130,7 +130,7 @@ class _Table:
 
     def policy_card(self, policy_id: int, name: str, code: str) -> ReportCard:
         stops = self._by_code({stop.code for stop in one.stops} for one in self._contents)
-        rows = _Rows(self._policy == policy_id, stops, self._violations, self._is_violation)
+        rows = _ChosenRows(self._policy == policy_id, stops, self._violations, self._is_violation)
         return self._card(rows, code, policy=name)
 
     def detector_card(self, detector: str, version: int, code: str) -> ReportCard:
@@ -144,11 +144,17 @@ class _Table:
         )
         answered = _column((one.asked.get(detector) == version for one in self._contents), bool)
         violations = self._violations & asked_for
-        rows = _Rows(answered & _any(asked_for), stops, violations, _any(violations), asked_for)
+        rows = _ChosenRows(answered & _any(asked_for), stops, violations, _any(violations), asked_for)
         return self._card(rows, code, detector=detector, version=version)
 
     def _card(
-        self, rows: "_Rows", code: str, *, policy: str = "", detector: str = "", version: int | None = None
+        self,
+        rows: "_ChosenRows",
+        code: str,
+        *,
+        policy: str = "",
+        detector: str = "",
+        version: int | None = None,
     ) -> ReportCard:
         by_violation = [] if code else self._by_violation(rows)
         shown = rows.of_code(self._places.get(code)) if code else rows
@@ -156,7 +162,7 @@ class _Table:
             policy, detector, version, self._figures(shown), by_violation, self._by_language(shown)
         )
 
-    def _by_violation(self, rows: "_Rows") -> list[SlicedFigures]:
+    def _by_violation(self, rows: "_ChosenRows") -> list[SlicedFigures]:
         slices = (
             SlicedFigures(code, self._figures(rows.of_code(place)))
             for code, place in self._places.items()
@@ -164,7 +170,7 @@ class _Table:
         )
         return [one for one in slices if not one.figures.is_empty]
 
-    def _by_language(self, rows: "_Rows") -> list[SlicedFigures]:
+    def _by_language(self, rows: "_ChosenRows") -> list[SlicedFigures]:
         """The most usual languages."""
         names, counts = np.unique(self._language[rows.within].astype(str), return_counts=True)
         usual = sorted(zip(names.tolist(), counts.tolist(), strict=True), key=lambda one: (-one[1], one[0]))
@@ -173,7 +179,7 @@ class _Table:
             for name, _ in usual[:_MOST_LANGUAGES]
         ]
 
-    def _figures(self, rows: "_Rows") -> Figures:
+    def _figures(self, rows: "_ChosenRows") -> CardFigures:
         within, violates = rows.within, rows.violates
         is_stopped = _any(rows.stops)
         audited, blocked = within & self._sampled[Sampling.AUDITED], within & self._sampled[Sampling.BLOCKED]
@@ -188,7 +194,7 @@ class _Table:
             found = _with_weights_of_1(flagged, int((blocked & is_stopped & violates).sum()))
             missed = _with_weights_of_1(let_through, int((blocked & ~is_stopped & violates).sum()))
             recall = replace(estimate_recall(found, missed), count=audits.count)
-        return Figures(
+        return CardFigures(
             precision=estimate_precision(flagged),
             recall=recall,
             prevalence=estimate_prevalence(audits),
@@ -219,7 +225,7 @@ class _Table:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _ChosenRows:
     """Contents that a card is about: `within`. `stops` and `violations` have a column for each code."""
 
     within: Mask
@@ -228,14 +234,16 @@ class _Rows:
     violates: Mask
     asked_for: Mask | None = None  # by code; None: all
 
-    def of_code(self, place: int | None) -> "_Rows":
+    def of_code(self, place: int | None) -> "_ChosenRows":
         if place is None:  # nobody knows this violation
             return self.only(np.zeros(len(self.within), bool))
         within = self.within if self.asked_for is None else self.within & self.asked_for[:, place]
         column = slice(place, place + 1)
-        return _Rows(within, self.stops[:, column], self.violations[:, column], self.violations[:, place])
+        return _ChosenRows(
+            within, self.stops[:, column], self.violations[:, column], self.violations[:, place]
+        )
 
-    def only(self, chosen: Mask) -> "_Rows":
+    def only(self, chosen: Mask) -> "_ChosenRows":
         return replace(self, within=self.within & chosen)
 
 

@@ -14,7 +14,7 @@ from moderation.policies.rules import Ruling
 from moderation.quality.agreement import LEAST_DOUBLE_REVIEWS, estimate_agreement
 from moderation.quality.careless_reviewers import DoubleReview, ReviewerRecord, assess_reviewers
 from moderation.quality.estimates import Estimate
-from moderation.quality.judged_contents import Period
+from moderation.quality.judged_contents import ReceivedPeriod
 from moderation.review.budgets import reviewer_of
 from moderation.review.models import Reviewer, Verdict
 from moderation.review.transitions import VerdictStatus
@@ -64,7 +64,7 @@ class ReviewersReport:
         return LEAST_DOUBLE_REVIEWS
 
 
-def read_reviewers(period: Period) -> ReviewersReport:
+def read_reviewers(period: ReceivedPeriod) -> ReviewersReport:
     doubles = _double_verdicts(period)
     counts = _verdict_counts(period)
     appeals = _appeal_counts(period)
@@ -118,7 +118,7 @@ def _assessed_from() -> dict[int, datetime]:
     return {person: moment for person, moment in rows if moment is not None}
 
 
-def _double_verdicts(period: Period) -> list[DoubleVerdict]:
+def _double_verdicts(period: ReceivedPeriod) -> list[DoubleVerdict]:
     """In the order of time, each with what a lead decided if the two differ."""
     second = _final(period).filter(case__source=CaseSource.SECOND_REVIEW)
     known = second.filter(reviewer__isnull=False, case__about__reviewer__isnull=False).exclude(
@@ -165,18 +165,18 @@ def _differing(doubles: Sequence[DoubleVerdict]) -> int:
     return sum(not one.review.agree for one in doubles)
 
 
-def _final(period: Period) -> QuerySet[Verdict]:
+def _final(period: ReceivedPeriod) -> QuerySet[Verdict]:
     return Verdict.objects.filter(
         status=VerdictStatus.FINAL, made_at__gte=period.since, made_at__lt=period.until
     )
 
 
-def _verdict_counts(period: Period) -> dict[int, int]:
+def _verdict_counts(period: ReceivedPeriod) -> dict[int, int]:
     given = _final(period).filter(reviewer__isnull=False).order_by().values("reviewer")
     return dict(given.annotate(count=Count("pk")).values_list("reviewer", "count"))
 
 
-def _appeal_counts(period: Period) -> dict[int, tuple[int, int]]:
+def _appeal_counts(period: ReceivedPeriod) -> dict[int, tuple[int, int]]:
     """How many verdicts of each reviewer were appealed against and decided again, and how many of them were overturned."""
     answered = _final(period).filter(case__source=CaseSource.APPEAL, case__about__reviewer__isnull=False)
     rows = (

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from moderation.cases.models import CaseItem, CaseSource, Guideline
 from moderation.deciding.findings import Findings
 from moderation.policies.models import Policy
-from moderation.quality.judged_contents import Period, items_with_verdicts, of_tenant
+from moderation.quality.judged_contents import ReceivedPeriod, items_with_verdicts, of_tenant
 from moderation.rights import ModerationRight
 from registry.kit.actors import Actor
 from registry.record.audit import AuditSubject, record_change
@@ -29,15 +29,15 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
+class VerdictExport:
     """What is exported: contents by when they were received; of one policy, if one is named."""
 
-    period: Period
+    period: ReceivedPeriod
     policy: Policy | None = None
     has_contents: bool = False
 
 
-def verdict_lines(*, export: Export, by: Actor) -> Iterator[bytes]:
+def verdict_lines(*, export: VerdictExport, by: Actor) -> Iterator[bytes]:
     """Lines as they are read, however many there are. Exporting contents is recorded.
 
     Restricted contents, and those whose texts are not stored, are left out of an export with contents.
@@ -50,7 +50,7 @@ def verdict_lines(*, export: Export, by: Actor) -> Iterator[bytes]:
 
 
 @transaction.atomic
-def _record(export: Export, by: Actor) -> None:
+def _record(export: VerdictExport, by: Actor) -> None:
     record_change(
         action="export_verdicts",
         subject=AuditSubject("verdict", "", "contents that people judged"),
@@ -64,7 +64,7 @@ def _record(export: Export, by: Actor) -> None:
     )
 
 
-def _lines(export: Export, tenant_id: int | None) -> Iterator[bytes]:
+def _lines(export: VerdictExport, tenant_id: int | None) -> Iterator[bytes]:
     restricted = set(Guideline.objects.filter(is_restricted=True).values_list("code", flat=True))
     columns = (
         (*_COLUMNS, "decision__content__text", "decision__content__title")
@@ -83,7 +83,7 @@ def _lines(export: Export, tenant_id: int | None) -> Iterator[bytes]:
         yield orjson.dumps(_line(row, has_contents=export.has_contents)) + b"\n"
 
 
-def _items(export: Export, tenant_id: int | None) -> QuerySet[CaseItem]:
+def _items(export: VerdictExport, tenant_id: int | None) -> QuerySet[CaseItem]:
     of_decision = CaseItem.objects.filter(decision=OuterRef("decision"))
     sampled = items_with_verdicts().filter(decision=OuterRef("decision"), case__source__in=_SAMPLES)
     items = items_with_verdicts().filter(

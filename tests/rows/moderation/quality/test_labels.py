@@ -10,9 +10,9 @@ from django.utils import timezone
 from moderation.cases.models import CaseSource
 from moderation.deciding.models import StoredContent
 from moderation.quality.golden_sets import GoldenLabels, make_golden_set
-from moderation.quality.judged_contents import Period
+from moderation.quality.judged_contents import ReceivedPeriod
 from moderation.quality.models import VerdictGoldenSet
-from moderation.quality.verdict_lines import Export, verdict_lines
+from moderation.quality.verdict_lines import VerdictExport, verdict_lines
 from moderation.rights import ModerationRight
 from registry.catalogue.models import Model
 from registry.errors import Invalid, NotAllowed
@@ -197,8 +197,8 @@ class TestGoldenSet:
 
 def lines(*, contents=False, by=None, policy=None, days=30):
     now = timezone.now()
-    period = Period(now - timedelta(days=days), now + timedelta(minutes=1))
-    export = Export(period, policy, contents)
+    period = ReceivedPeriod(now - timedelta(days=days), now + timedelta(minutes=1))
+    export = VerdictExport(period, policy, contents)
     return [json.loads(line) for line in verdict_lines(export=export, by=by or an_actor())]
 
 

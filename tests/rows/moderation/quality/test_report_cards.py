@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from moderation.cases.models import CaseSource
-from moderation.quality.judged_contents import Period, read_judged_contents
+from moderation.quality.judged_contents import ReceivedPeriod, read_judged_contents
 from moderation.quality.report_cards import is_enough, report_cards
 from moderation.review.finals import make_final
 from tests.support.cases import a_case, a_reviewer, decide, finish
@@ -29,7 +29,7 @@ def rita():
 
 def the_period(days=30):
     now = timezone.now()
-    return Period(now - timedelta(days=days), now + timedelta(minutes=1))
+    return ReceivedPeriod(now - timedelta(days=days), now + timedelta(minutes=1))
 
 
 def cards(**filters):

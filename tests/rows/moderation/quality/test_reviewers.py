@@ -8,7 +8,7 @@ from django.utils import timezone
 from moderation.cases.models import CaseSource
 from moderation.deciding.previews import ASSUMED_SECONDS, _people
 from moderation.quality.capacity import measured_capacity
-from moderation.quality.judged_contents import Period
+from moderation.quality.judged_contents import ReceivedPeriod
 from moderation.quality.reviewers import read_reviewers, settle_flag
 from moderation.review.models import Reviewer, Verdict
 from moderation.rights import ModerationRight
@@ -43,7 +43,7 @@ def zoe():
 
 def the_report():
     now = timezone.now()
-    return read_reviewers(Period(now - timedelta(days=90), now + timedelta(minutes=1)))
+    return read_reviewers(ReceivedPeriod(now - timedelta(days=90), now + timedelta(minutes=1)))
 
 
 def the_figures(name):
