@@ -300,6 +300,7 @@ class TestNothingToAppeal:
     def test_too_late(self, policy, rita):
         decision = removed(policy, rita)
         FinalDecision.objects.update(made_at=timezone.now() - timedelta(days=184))
+        type(decision).objects.update(received_at=timezone.now() - timedelta(days=185))
 
         with pytest.raises(NothingToAppeal, match="183 days"):
             appealed(decision)

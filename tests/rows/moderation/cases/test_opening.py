@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from moderation.cases import opening
 from moderation.cases.models import Case, CaseItem, CaseSource, ReviewQueue
-from moderation.cases.opening import open_cases, withdraw_superseded
+from moderation.cases.opening import open_cases, withdraw_settled_failures, withdraw_superseded
 from moderation.cases.transitions import CaseStatus
 from moderation.deciding.audits import audit_sample
 from moderation.deciding.findings import Findings
@@ -111,6 +111,7 @@ class TestJoining:
             for one, tenant in ((policy, a_tenant(f"a{place}")), (policy, None), (other, None)):
                 for_review(one, tenant=tenant)
         open_cases()
+        withdraw_settled_failures()
 
         assert waiting().count() == 4
 

@@ -111,7 +111,7 @@ class TestKnownContents:
         open_cases()
 
         case = Case.objects.get()
-        assert (case.source, case.reports.count()) == (CaseSource.REVIEW, 1)
+        assert (case.source, case.reports.count()) == (CaseSource.REPORT, 1)
 
     def test_what_was_held_is_known_by_the_first_request_id(self, reporter, policy, tenant):
         held = a_decision(policy, "review", text=None, tenant=tenant)
