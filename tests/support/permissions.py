@@ -39,6 +39,7 @@ WORDS = {
 OWN_PAGES = {
     "/admin/moderation/review/cases/": "moderation.Case",
     "/admin/moderation/review/verdicts/": "moderation.Verdict",
+    "/admin/moderation/quality/reviewers/": "auth.User",
 }
 ROWS = {"decision": "moderation.Decision", "strike": "moderation.Strike"}  # by the parameter's name
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
