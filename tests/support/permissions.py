@@ -279,8 +279,6 @@ def _rows_behind(route: Route) -> Any:
         if route.pattern.startswith(beginning):
             return apps.get_model(table)
     page = re.match(r"/admin/(\w+)/(\w+)/", route.pattern)
-    if page and page[2] == "review":  # the review console shows cases
-        return apps.get_model("moderation.Case")
     return apps.get_model(f"{page[1]}.{page[2]}" if page else "registry.Model")
 
 
