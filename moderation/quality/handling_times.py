@@ -13,7 +13,7 @@ _LEAST_DEVIATION = (
 
 
 @dataclass(frozen=True, slots=True)
-class HandlingTime:
+class VerdictTime:
     """Seconds per verdict. Both figures are None with fewer than 10 verdicts.
 
     `mean_s` is for planning hours. `pauses`: how many times were too long to be one verdict, and counted as `longest_s`.
@@ -26,7 +26,7 @@ class HandlingTime:
     count: int
 
 
-def measure_handling_time(seconds: Sequence[float]) -> HandlingTime:
+def measure_handling_time(seconds: Sequence[float]) -> VerdictTime:
     """From the seconds of active viewing of each verdict.
 
     Times of people are skewed: on a logarithmic scale, those that are more than three robust deviations above the
@@ -36,12 +36,12 @@ def measure_handling_time(seconds: Sequence[float]) -> HandlingTime:
     if not np.all((times >= 0) & np.isfinite(times)):
         raise ValueError("Seconds are finite and not negative.")
     if len(times) < LEAST_VERDICTS:
-        return HandlingTime(None, None, None, 0, len(times))
+        return VerdictTime(None, None, None, 0, len(times))
     logs = np.log1p(times)
     median = np.median(logs)
     deviation = max(1.4826 * float(np.median(np.abs(logs - median))), _LEAST_DEVIATION)
     longest = float(np.expm1(median + _DEVIATIONS * deviation))
-    return HandlingTime(
+    return VerdictTime(
         median_s=float(np.median(times)),
         mean_s=float(np.minimum(times, longest).mean()),
         longest_s=longest,

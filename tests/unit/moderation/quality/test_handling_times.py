@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from moderation.quality.handling_times import LEAST_VERDICTS, HandlingTime, measure_handling_time
+from moderation.quality.handling_times import LEAST_VERDICTS, VerdictTime, measure_handling_time
 
 
 def verdict_times(count=5_000):
@@ -51,7 +51,7 @@ def test_verdicts_in_bulk_take_no_time():
 
 @pytest.mark.parametrize("count", [0, LEAST_VERDICTS - 1])
 def test_not_enough(count):
-    assert measure_handling_time([5.0] * count) == HandlingTime(None, None, None, 0, count)
+    assert measure_handling_time([5.0] * count) == VerdictTime(None, None, None, 0, count)
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
