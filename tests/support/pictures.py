@@ -10,7 +10,7 @@ from uuid import UUID
 
 from tests.support import walk
 from tests.support.browser import SIZES, chromium, log_in, open_page
-from tests.support.processes import ROOT, paused, serving
+from tests.support.processes import ROOT, paused, serving, wait_until
 
 FOLDER = ROOT / "docs" / "pictures"
 PICTURES = {
@@ -22,6 +22,7 @@ PICTURES = {
     "workers": ("/admin/inference/enginereport/", "light", "wide"),
 }
 _PART, _PARTS = 8 << 20, 4
+_VERDICTS = 36
 
 
 def main() -> None:
@@ -41,6 +42,9 @@ def main() -> None:
             _take_two_people(browser, page, demo, folder)
         with _visitor(browser, demo, who="moderator") as page:
             _take_moderation(page, demo)
+            _take_review(page, demo)
+        with _visitor(browser, demo, who="lead") as page:
+            _take_report_card(page, demo)
 
 
 @contextmanager
@@ -147,6 +151,38 @@ def _take_moderation(page, demo):
     _take_whole(page, "policy", width=1720, at_most=1400)
     page.goto(f"{demo.url}/admin/moderation/decision/{UUID(hex=decided['request_id'])}/change/")
     _take_whole(page, "decision", at_most=1400)
+
+
+def _take_review(page, demo):
+    """A case of the demo: two comments that say the same."""
+    page.goto(f"{demo.url}/admin/moderation/case/?q=recipes-2")
+    page.get_by_role("link", name="Case").first.click()
+    page.get_by_role("link", name="Review this case").click()
+    page.locator("[data-case]").wait_for()
+    _take_whole(page, "review", at_most=1200)
+
+
+def _take_report_card(page, demo):
+    """After enough verdicts: two of three comments are insults, the third is about a thing."""
+    for number in range(_VERDICTS):
+        whose = "plan" if number % 3 else "oven"
+        walk.moderate(demo, text=f"The {number}th stupid {whose}, honestly.", language="en")
+    page.goto(f"{demo.url}/admin/moderation/review/")
+    page.keyboard.press("Enter")
+    for number in range(_VERDICTS):
+        case = page.locator("[data-case]").get_attribute("data-case")
+        page.wait_for_timeout(400)  # a key that comes at once after a verdict is not taken
+        page.keyboard.press("r" if number % 3 else "a")
+        page.wait_for_function(
+            "(before) => document.querySelector('[data-case]')?.dataset.case !== before", arg=case
+        )
+    wait_until(lambda: "verdicts yet" not in _report_card(page, demo), within_s=60, what="a report card")
+    _take_whole(page, "report-card", at_most=1200)
+
+
+def _report_card(page, demo):
+    page.goto(f"{demo.url}/admin/moderation/quality/")
+    return page.inner_text("main, #main, body")
 
 
 def _take_two_people(browser, page, demo, folder):
