@@ -3,10 +3,11 @@
 import hashlib
 import hmac
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Any
-from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
@@ -60,7 +61,6 @@ or pass on what is in here may be a crime where you are; ask a lawyer, and delet
 """
 
 
-@transaction.atomic
 def make_evidence_package(*, case: Case, reason: str, by: Actor) -> IO[bytes]:
     """A zip with everything about a restricted case, in a file that is gone when it is closed. That it was made is recorded.
 
@@ -80,18 +80,20 @@ def make_evidence_package(*, case: Case, reason: str, by: Actor) -> IO[bytes]:
     now = timezone.now()
     file = scratch_file()
     try:
+        # Outside of a transaction: it may take minutes, in which others could not write to SQLite.
         listed = _write(file, case, decisions, now, reason, by)
+        with transaction.atomic():
+            record_change(
+                action="download_evidence",
+                subject=case,
+                before=None,
+                after={"contents": len(decisions), "files": len(listed)},
+                reason=reason,
+                by=by,
+            )
     except BaseException:
         file.close()
         raise
-    record_change(
-        action="download_evidence",
-        subject=case,
-        before=None,
-        after={"contents": len(decisions), "files": len(listed)},
-        reason=reason,
-        by=by,
-    )
     file.seek(0)
     return file
 
@@ -101,7 +103,16 @@ def verify_evidence_package(file: IO[bytes]) -> list[str]:
     try:
         with ZipFile(file) as package:
             return _faults(package)
-    except (BadZipFile, KeyError, ValueError, TypeError, NotImplementedError, RuntimeError, EOFError):
+    except (
+        BadZipFile,
+        zlib.error,
+        KeyError,
+        ValueError,
+        TypeError,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+    ):
         return ["This is no package of evidence, or it is damaged."]
 
 
@@ -111,8 +122,8 @@ def _write(
     listed: list[dict[str, Any]] = []
     with ZipFile(file, "w", ZIP_DEFLATED) as package:
 
-        def add(name: str, content: bytes) -> None:
-            package.writestr(name, content)
+        def add(name: str, content: bytes, compression: int = ZIP_DEFLATED) -> None:
+            package.writestr(name, content, compression)
             listed.append(
                 {"name": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             )
@@ -121,8 +132,8 @@ def _write(
         add("README.txt", _README.format(**facts, line="=" * (len(str(case.pk)) + 25)).encode())
         add("case.json", _json(_case_facts(case, decisions)))
         for number, decision in enumerate(decisions, start=1):
-            for name, content in _content_files(decision):
-                add(f"contents/{number:04d}/{name}", content)
+            for name, content, compression in _content_files(decision):
+                add(f"contents/{number:04d}/{name}", content, compression)
         add("audit.jsonl", b"".join(_audit_lines(case)))
         manifest = _json({"format": FORMAT, **facts, "files": listed})
         package.writestr(_MANIFEST, manifest)
@@ -181,7 +192,8 @@ def _case_facts(case: Case, decisions: Sequence[Decision]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _content_files(decision: Decision) -> Iterator[tuple[str, bytes]]:
+def _content_files(decision: Decision) -> Iterator[tuple[str, bytes, int]]:
+    """Names, bytes, and how to compress them: pictures are compressed already."""
     content = StoredContent.objects.filter(decision=decision).first()
     findings, explanation = Findings.from_bytes(decision.findings), stored_explanation(decision)
     hashes = {part: (sha256, md5, pdq, quality) for part, sha256, md5, pdq, quality in findings.pictures}
@@ -201,10 +213,10 @@ def _content_files(decision: Decision) -> Iterator[tuple[str, bytes]]:
             "pdq_quality": quality,
         })  # fmt: skip
         if file:
-            yield name, file
+            yield name, file, ZIP_STORED
     for name, text in (("text", content.text), ("title", content.title)) if content is not None else ():
         if text:
-            yield f"{name}.txt", text.encode()
+            yield f"{name}.txt", text.encode(), ZIP_DEFLATED
     facts = {
         "request_id": decision.request_id,
         "decision": decision.ruling,
@@ -226,7 +238,7 @@ def _content_files(decision: Decision) -> Iterator[tuple[str, bytes]]:
         "problems": [one._asdict() for one in explanation.problems],
         "findings": json.loads(findings.to_bytes()),
     }
-    yield "decision.json", _json(facts)
+    yield "decision.json", _json(facts), ZIP_DEFLATED
 
 
 def _audit_lines(case: Case) -> Iterator[bytes]:

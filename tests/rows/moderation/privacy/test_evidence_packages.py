@@ -3,10 +3,11 @@
 import hashlib
 import json
 from io import BytesIO
-from zipfile import ZipFile
+from zipfile import ZIP_STORED, ZipFile
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.urls import reverse
 
 from moderation.cases.models import Case
@@ -91,6 +92,25 @@ class TestContents:
         assert actions == ["look_at_restricted", "decide_case"]
         assert b"sent nothing to anybody" in files["README.txt"]
 
+    def test_pictures_are_not_compressed_again(self, case, lead):
+        with ZipFile(BytesIO(package_of(case, lead))) as package:
+            stored = {one.filename for one in package.infolist() if one.compress_type == ZIP_STORED}
+
+        assert stored == {"contents/0001/picture-1.png"}
+
+    def test_others_can_write_while_it_is_built(self, case, lead, monkeypatch):
+        outside, inside = len(connection.savepoint_ids), []
+        write = evidence_package._write
+
+        def watched(*args):
+            inside.append(len(connection.savepoint_ids))
+            return write(*args)
+
+        monkeypatch.setattr(evidence_package, "_write", watched)
+        package_of(case, lead)
+
+        assert inside == [outside]
+
     def test_the_manifest_has_the_hash_of_each_file(self, case, lead):
         with ZipFile(BytesIO(package_of(case, lead))) as package:
             listed = json.loads(package.read("manifest.json"))["files"]
@@ -152,6 +172,15 @@ class TestVerification:
         (found,) = verify_evidence_package(altered(package_of(case, lead), change))
 
         assert fault in found
+
+    def test_a_damaged_one(self, case, lead):
+        package = bytearray(package_of(case, lead))
+        with ZipFile(BytesIO(package)) as intact:
+            entry = intact.getinfo("manifest.json")
+        begins = entry.header_offset + 30 + len(entry.filename)
+        package[begins] |= 0b110  # a kind of block that deflate does not have
+
+        assert "damaged" in verify_evidence_package(BytesIO(package))[0]
 
     def test_another_installations(self, case, lead, settings):
         package = package_of(case, lead)
