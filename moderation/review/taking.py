@@ -206,6 +206,9 @@ def set_legal_hold(*, case: Case, is_held: bool, reason: str, by: Actor) -> None
     reason = checked_line(reason, what="reason", longest=MAX_REASON)
     if not Case.objects.filter(pk=case.pk, is_on_legal_hold=not is_held).update(is_on_legal_hold=is_held):
         raise StaleState
+    # Retention looks again once it has these: either it sees the hold, or its contents went before.
+    contents = Decision.objects.select_for_update(of=("self",)).filter(case_items__case=case)
+    list(contents.order_by("pk").values_list("pk"))
     record_change(
         action="set_legal_hold",
         subject=case,

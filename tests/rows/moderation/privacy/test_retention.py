@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from moderation.appeals.models import Appeal
@@ -138,6 +140,16 @@ class TestContents:
         set_legal_hold(case=case, is_held=False, reason="It is over", by=lead)
 
         assert remove_old_contents(now=days_ahead(900)) == 1
+
+    def test_a_hold_waits_for_a_removal_that_has_begun(self, policy):
+        case = a_case(policy)
+        if not connection.features.has_select_for_update:
+            pytest.skip("SQLite has one writer at a time")
+        with CaptureQueriesContext(connection) as queries:
+            set_legal_hold(case=case, is_held=True, reason="Court order", by=a_reviewer("lead"))
+
+        locks = [one["sql"] for one in queries if "FOR UPDATE" in one["sql"]]
+        assert any('OF "moderation_decision"' in sql for sql in locks)
 
 
 class TestDecisions:
