@@ -184,12 +184,16 @@ def content_key(decision: Decision) -> str:
 
 def finals_standing(decisions: Sequence[Decision]) -> dict[UUID, FinalDecision]:
     """By decision: what stands about its content, unless the content was sent and decided again since."""
-    keys = {content_key(decision) for decision in decisions}
-    rows = FinalDecision.objects.filter(content_key__in=keys)
-    newest = rows.filter(~Exists(FinalDecision.objects.filter(replaces=OuterRef("pk"))))
+    by_tenant: dict[int | None, set[str]] = defaultdict(set)
+    for decision in decisions:
+        by_tenant[decision.tenant_id].add(content_key(decision))
+    is_replaced = Exists(FinalDecision.objects.filter(replaces=OuterRef("pk")))
     by_content = {
         (final.tenant_id, final.content_key): final
-        for final in newest.select_related("replaces", "decision", "tenant").order_by("sequence")
+        for tenant_id, keys in by_tenant.items()  # the indexes are by tenant
+        for final in FinalDecision.objects.filter(~is_replaced, tenant=tenant_id, content_key__in=keys)
+        .select_related("replaces", "decision", "tenant")
+        .order_by("sequence")
     }
     standing = {}
     for decision in decisions:
