@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from uuid import UUID
 
+from django.db.models import Q
+
 from moderation.appeals.models import Appeal
 from moderation.cases.models import Case, CaseItem
 from moderation.cases.transitions import CaseStatus
@@ -13,8 +15,12 @@ _NO_LIKENESS = b""  # of cases that nothing can join any more
 
 
 def scrub_cases(case_ids: Collection[int]) -> None:
-    """Empty what cases that are over, and have no contents any more, say about them: hashes, and people's notes."""
-    left = CaseItem.objects.filter(case__in=case_ids).values("case_id")
+    """Empty what cases that are over, and have no contents any more, say about them: hashes, and people's notes.
+
+    A content that was withdrawn is none that the case is about, unless a legal hold keeps it.
+    """
+    is_kept = Q(is_withdrawn=False) | Q(case__is_on_legal_hold=True)
+    left = CaseItem.objects.filter(is_kept, case__in=case_ids).values("case_id")
     over = (CaseStatus.CLOSED, CaseStatus.WITHDRAWN)
     empty = Case.objects.filter(pk__in=case_ids, status__in=over).exclude(pk__in=left)
     ids = list(empty.values_list("pk", flat=True))

@@ -9,7 +9,7 @@ from django.utils import timezone
 from moderation.appeals.models import Appeal
 from moderation.appeals.services import make_appeal
 from moderation.cases.models import Case
-from moderation.cases.opening import open_cases
+from moderation.cases.opening import open_cases, withdraw_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.deciding.findings import Findings
 from moderation.deciding.models import Decision, StoredContent, StoredPicture
@@ -193,6 +193,22 @@ class TestByAuthor:
         case.refresh_from_db()
         assert (case.status, case.item_count) == (CaseStatus.WAITING, 1)
         assert case.items.get().decision == bobs
+
+    def test_a_case_whose_other_contents_were_withdrawn_says_nothing_any_more(self, policy):
+        of_ann(policy)
+        bobs = for_review(policy, "you blockhead, I live at 5 Elm Street!", author_id="bob")
+        open_cases()
+        withdraw_cases(Decision.objects.filter(pk=bobs.pk))
+        case = Case.objects.get()
+        escalate(case=case, note="Who lives in Elm Street?", by=a_reviewer("lead"))
+        case.refresh_from_db()
+        assert (case.status, bool(case.likeness)) == (CaseStatus.WAITING, True)
+
+        erase(ErasureKind.AUTHOR, AUTHOR)
+
+        case.refresh_from_db()
+        assert case.status == CaseStatus.WITHDRAWN
+        assert (bytes(case.likeness), case.pictures, case.note) == (b"", [], "")
 
     def test_what_was_written_to_colleagues_goes(self, policy):
         case = a_case(policy, TEXT, author_id=AUTHOR)
