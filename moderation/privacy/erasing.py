@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -61,7 +62,7 @@ log = structlog.get_logger("roundhouse.moderation")
 
 _AT_ONCE = 200
 _TRIES = 5  # of a batch: whoever decides about the same contents may take locks in another order
-_LEASE, _LEASE_S = "moderation.erase", 20.0
+_LEASE, _LEASE_S = "moderation.erase", 60.0
 # Decisions are written a moment after they are made, and later while the database is busy.
 SETTLES_AFTER = timedelta(minutes=1)
 _IN_PROGRESS = (CaseStatus.WAITING, CaseStatus.DECIDED)
@@ -136,13 +137,14 @@ def request_erasure(
 
 
 def erase_pending(*, now: datetime | None = None) -> int:
-    """Go on with all erasures; return how many were done. One process at a time does this."""
-    holder = f"{socket.gethostname()}:{os.getpid()}"
+    """Go on with all erasures; return how many were done. One thread of one process at a time does this."""
+    # A worker's threads are one process, so its id alone would let two of them in.
+    holder = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
     if not leases.claim(_LEASE, holder=holder, for_s=_LEASE_S):
         return 0
     try:
         working = Erasure.objects.filter(status=ErasureStatus.WORKING).order_by("pk")
-        return sum(_erase(erasure, holder, now or timezone.now()) for erasure in working)
+        return sum(_erase_alone(erasure, holder, now or timezone.now()) for erasure in working)
     finally:
         leases.release(_LEASE, holder=holder)
 
@@ -170,16 +172,39 @@ def _checked_subject(kind: ErasureKind, subject: str) -> str:
         raise Invalid("A request id has 32 hexadecimal digits; it is in each answer.") from None
 
 
+def _erase_alone(erasure: Erasure, holder: str, now: datetime) -> bool:
+    try:
+        return _erase(erasure, holder, now)
+    except StaleState:  # this one was too slow, and another has taken over
+        return False
+
+
 def _erase(erasure: Erasure, holder: str, now: datetime) -> bool:
     """Erase until nothing is left; return whether it is done."""
+    _check_lease(holder)
     while _tried(_erase_decisions, erasure) or _tried(_erase_finals, erasure):
-        leases.claim(_LEASE, holder=holder, for_s=_LEASE_S)
+        _check_lease(holder)
     _tried(_erase_about_author, erasure)
     _remove_jobs(erasure)
     if now < erasure.made_at + SETTLES_AFTER or erasure.open_jobs or not wipe_free_pages():
         return False
-    _finish(erasure, now)
-    return True
+    return _finish(erasure, now)
+
+
+def _check_lease(holder: str) -> None:
+    if not leases.claim(_LEASE, holder=holder, for_s=_LEASE_S):
+        raise StaleState
+
+
+def _lock(erasure: Erasure) -> None:
+    """Read it again and lock it: a step adds to what is stored, not to what a step that failed had counted.
+
+    Call it first in the transaction. Raises StaleState if the erasure is done: then it has no id, and without one it
+    would be about all contents that have no author.
+    """
+    erasure.refresh_from_db(from_queryset=Erasure.objects.select_for_update(of=("self",)))
+    if erasure.status != ErasureStatus.WORKING:
+        raise StaleState
 
 
 def _tried(step: Callable[[Erasure], bool], erasure: Erasure) -> bool:
@@ -194,6 +219,7 @@ def _tried(step: Callable[[Erasure], bool], erasure: Erasure) -> bool:
 @transaction.atomic
 def _erase_decisions(erasure: Erasure) -> bool:
     """Erase one batch of contents with all that was decided about them; return whether there may be more."""
+    _lock(erasure)
     wanted = decisions_of(erasure).exclude(is_on_hold()).order_by("pk")
     rows = wanted if erasure.kind == ErasureKind.REQUEST else wanted[:_AT_ONCE]
     ids = list(rows.values_list("pk", flat=True))
@@ -222,6 +248,7 @@ def _erase_decisions(erasure: Erasure) -> bool:
 @transaction.atomic
 def _erase_finals(erasure: Erasure) -> bool:
     """The same for what stands about contents that were removed before, as they were old."""
+    _lock(erasure)
     finals = list(finals_left(erasure).order_by("pk").values_list("pk", flat=True)[:_AT_ONCE])
     if not finals:
         return False
@@ -238,6 +265,7 @@ def _erase_finals(erasure: Erasure) -> bool:
 @transaction.atomic
 def _erase_about_author(erasure: Erasure) -> bool:
     """Strikes, proposed account actions, and what the author reported about others."""
+    _lock(erasure)
     if erasure.kind != ErasureKind.AUTHOR:
         return False
     strikes, _ = strikes_left(erasure).delete()
@@ -373,15 +401,22 @@ def _count(erasure: Erasure, removed: Counter[str], recorded: dict[str, object])
 
 
 def _remove_jobs(erasure: Erasure) -> None:
-    if not erasure.open_jobs:
+    known = erasure.open_jobs
+    if not known:
         return
-    count, erasure.open_jobs = remove_ended_jobs(erasure.open_jobs)
-    erasure.removed = dict(Counter(erasure.removed) + Counter(jobs=count))
-    erasure.save(update_fields=["removed", "open_jobs"])
+    count, still_open = remove_ended_jobs(known)
+    with transaction.atomic():
+        _lock(erasure)
+        erasure.open_jobs = sorted({*erasure.open_jobs} - {*known} | {*still_open})
+        erasure.removed = dict(Counter(erasure.removed) + Counter(jobs=count))
+        erasure.save(update_fields=["removed", "open_jobs"])
 
 
 @transaction.atomic
-def _finish(erasure: Erasure, now: datetime) -> None:
+def _finish(erasure: Erasure, now: datetime) -> bool:
+    _lock(erasure)
+    if erasure.open_jobs:  # another one found them meanwhile
+        return False
     kept = decisions_of(erasure).filter(is_on_hold())
     erasure.kept_count, erasure.kept_cases = kept.count(), holding_cases(kept)
     erasure.status, erasure.subject, erasure.ended_at = ErasureStatus.DONE, "", now
@@ -402,3 +437,4 @@ def _finish(erasure: Erasure, now: datetime) -> None:
         after={**erasure.removed, "kept": erasure.kept_count, "kept_in_cases": erasure.kept_cases},
         by=task_actor(dispatch.ERASE),
     )
+    return True

@@ -4,6 +4,7 @@ import hashlib
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from moderation.appeals.models import Appeal
@@ -23,7 +24,7 @@ from moderation.review.models import AccountProposal, FinalDecision, ReviewActio
 from moderation.review.strikes import decide_proposal
 from moderation.review.taking import escalate, set_legal_hold
 from moderation.rights import ModerationRight
-from registry.errors import Invalid, NotAllowed
+from registry.errors import Invalid, NotAllowed, StaleState
 from registry.record.models import AuditRecord, Delivery, Event
 from registry.record.subscriptions import SubscriptionSettings, add_subscription
 from registry.record.verification import verify
@@ -385,6 +386,75 @@ class TestManyAtOnce:
 
         assert not Decision.objects.exists()
         assert Erasure.objects.get().removed["contents"] == 5
+
+    def test_a_step_that_is_tried_again_counts_once(self, policy, monkeypatch):
+        of_ann(policy)
+        record, failures = erasing.record_change, [OperationalError("deadlock detected")]
+
+        def record_unless_deadlocked(**values):
+            if values["action"] == "erase_contents" and failures:
+                raise failures.pop()
+            return record(**values)
+
+        monkeypatch.setattr(erasing, "record_change", record_unless_deadlocked)
+
+        assert erase(ErasureKind.AUTHOR, AUTHOR).removed == {"contents": 1}
+        assert AuditRecord.objects.get(action="finish_erasure").after["contents"] == 1
+
+    def test_who_is_too_slow_adds_to_what_another_has_done(self, policy):
+        of_ann(policy)
+        erasure = request_erasure(
+            tenant=None, kind=ErasureKind.AUTHOR, subject=AUTHOR, reason="why", by=an_actor()
+        )
+        slow = Erasure.objects.get()
+        Erasure.objects.update(removed={"contents": 200}, open_jobs=["a-job"])
+
+        erasing._erase_decisions(slow)
+
+        erasure.refresh_from_db()
+        assert (erasure.removed, erasure.open_jobs) == ({"contents": 201}, ["a-job"])
+
+    def test_who_is_too_slow_stops(self, policy):
+        request_erasure(tenant=None, kind=ErasureKind.AUTHOR, subject=AUTHOR, reason="why", by=an_actor())
+        slow = Erasure.objects.get()
+        erase_pending(now=timezone.now() + 2 * SETTLES_AFTER)
+        nobodys = for_review(policy, "by nobody")
+
+        with pytest.raises(StaleState):
+            erasing._erase_decisions(slow)
+        with pytest.raises(StaleState):
+            erasing._finish(slow, timezone.now())
+
+        assert Decision.objects.get() == nobodys
+
+    def test_two_threads_of_a_process_do_not_erase_at_once(self, policy, monkeypatch):
+        of_ann(policy)
+        request_erasure(tenant=None, kind=ErasureKind.AUTHOR, subject=AUTHOR, reason="why", by=an_actor())
+        monkeypatch.setattr(erasing.threading, "get_ident", lambda: 1)
+        second = []
+
+        def look_meanwhile(erasure):
+            with monkeypatch.context() as other_thread:
+                other_thread.setattr(erasing.threading, "get_ident", lambda: 2)
+                other_thread.setattr(erasing, "_erase_alone", lambda *_: second.append("came in"))
+                assert erase_pending() == 0
+            return False
+
+        with monkeypatch.context() as patch:
+            patch.setattr(erasing, "_erase_decisions", look_meanwhile)
+            erase_pending()
+
+        assert second == []
+
+    def test_another_that_has_taken_over_is_left_alone(self, policy, monkeypatch):
+        of_ann(policy)
+        request_erasure(tenant=None, kind=ErasureKind.AUTHOR, subject=AUTHOR, reason="why", by=an_actor())
+        answers = iter([True, True, False])
+        monkeypatch.setattr(erasing.leases, "claim", lambda *_, **__: next(answers))
+
+        assert erase_pending(now=timezone.now() + 2 * SETTLES_AFTER) == 0
+
+        assert Erasure.objects.get().status == "working"
 
 
 def _interrupt(*_):
