@@ -36,7 +36,7 @@ class NewErasureForm(forms.Form):
         label="Erase by", choices=ErasureKind.choices, widget=forms.Select(attrs=_SELECT)
     )
     subject = forms.CharField(
-        label="Id", max_length=MAX_ID, widget=TextInput(), help_text="Exactly as it was sent."
+        label="Id", max_length=MAX_ID, strip=False, widget=TextInput(), help_text="Exactly as it was sent."
     )
     tenant = forms.ModelChoiceField(
         Tenant.objects.order_by("slug"),
@@ -51,7 +51,7 @@ class NewErasureForm(forms.Form):
         help_text="Kept in the audit log, which cannot be erased: leave the id and all names out.",
     )
     again = forms.CharField(
-        label="Type the id again", required=False, max_length=MAX_ID, widget=TextInput(),
+        label="Type the id again", required=False, max_length=MAX_ID, strip=False, widget=TextInput(),
         help_text="What is erased cannot be brought back.",
     )  # fmt: skip
 

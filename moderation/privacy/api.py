@@ -25,10 +25,10 @@ class ErasureForm(Base):
     """What to erase: exactly one of the ids."""
 
     author_id = serializers.CharField(
-        required=False, max_length=MAX_ID, help_text="All contents of this author."
+        required=False, max_length=MAX_ID, trim_whitespace=False, help_text="All contents of this author."
     )
     content_id = serializers.CharField(
-        required=False, max_length=MAX_ID, help_text="All versions of this content."
+        required=False, max_length=MAX_ID, trim_whitespace=False, help_text="All versions of this content."
     )
     request_id = serializers.CharField(required=False, max_length=64, help_text="The content of one answer.")
     reason = serializers.CharField(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import threading
 from collections import Counter
@@ -108,7 +109,7 @@ def request_erasure(
     _check(tenant, by)
     subject = _checked_subject(kind, subject)
     reason = checked_line(reason, what="reason", longest=MAX_REASON)
-    if subject.casefold() in reason.casefold():
+    if _names(reason, subject):
         raise Invalid("Leave the id out of the reason: the reason goes into the audit log, which keeps it.")
     preview = preview_erasure(tenant=tenant, kind=kind, subject=subject, by=by)
     if preview.kept and preview.is_empty:
@@ -116,15 +117,22 @@ def request_erasure(
             f"Everything is on legal hold, in {named_cases(preview.kept_cases)}: nothing is erased."
         )
     with transaction.atomic():
-        same = Erasure.objects.filter(tenant=tenant, kind=kind, subject=subject)
-        working = same.filter(status=ErasureStatus.WORKING).first()
         dispatch.erase()
-        if working is not None:
-            return working
-        erasure = Erasure(tenant=tenant, kind=kind, subject=subject, reason=reason)
-        erasure.made_by = storable(by.name, MAX_ACTOR)
-        erasure.subject_hash = erasure.salted_subject(subject)
-        erasure.save(force_insert=True)
+        new = Erasure(tenant=tenant, kind=kind, subject=subject)
+        erasure, is_new = Erasure.objects.get_or_create(
+            tenant=tenant,
+            kind=kind,
+            subject=subject,
+            status=ErasureStatus.WORKING,
+            defaults={
+                "reason": reason,
+                "made_by": storable(by.name, MAX_ACTOR),
+                "salt": new.salt,
+                "subject_hash": new.salted_subject(subject),
+            },
+        )
+        if not is_new:
+            return erasure
         record_change(
             action="request_erasure",
             subject=erasure,
@@ -160,14 +168,21 @@ def _check(tenant: Tenant | None, by: Actor) -> None:
         raise NotAllowed("A key can only erase its own tenant's contents.")
 
 
+def _names(reason: str, subject: str) -> bool:
+    """Whether the id is a word of the reason. Letters beyond ASCII end no word: not all languages put spaces between words."""
+    word = subject.strip().casefold()
+    as_word = rf"(?:(?<!\w)|(?!\w)){re.escape(word)}(?:(?!\w)|(?<!\w))"
+    return bool(word) and re.search(as_word, reason.casefold(), re.ASCII) is not None
+
+
 def _checked_subject(kind: ErasureKind, subject: str) -> str:
-    subject = subject.strip()
+    """As it was sent: contents keep ids with spaces at their ends."""
     if not subject:
         raise Invalid("Say whose contents, or which content, to erase.")
     if kind is not ErasureKind.REQUEST:
         return subject
     try:
-        return UUID(hex=subject).hex
+        return UUID(hex=subject.strip()).hex
     except ValueError:
         raise Invalid("A request id has 32 hexadecimal digits; it is in each answer.") from None
 
@@ -232,6 +247,9 @@ def _erase_decisions(erasure: Erasure) -> bool:
     if not decisions:
         return False
     ids = [one.pk for one in decisions]
+    # Callers know what was decided again by the request id of the decision that goes now.
+    again = Decision.objects.filter(redecides__in=ids).values_list("pk", flat=True)
+    _forget_answers(erasure, _in_answers(again))
     jobs = {str(pk) for pk in jobs_with(decisions)}
     removed: Counter[str] = Counter({"contents": len(ids)})
     finals = list(FinalDecision.objects.filter(decision__in=ids).values_list("pk", flat=True))
@@ -384,7 +402,9 @@ def _forget_answers(erasure: Erasure, pieces: Iterable[str]) -> None:
 
 
 def _in_answers(decision_ids: Iterable[UUID | None]) -> list[str]:
-    return [f'"request_id":"{pk.hex}"' for pk in decision_ids if pk is not None]
+    """How the kept answers about these contents name them."""
+    decisions = Decision.objects.filter(pk__in=[pk for pk in decision_ids if pk is not None])
+    return [f'"request_id":"{one.callers_request_id}"' for one in decisions.only("redecides")]
 
 
 def _count(erasure: Erasure, removed: Counter[str], recorded: dict[str, object]) -> None:

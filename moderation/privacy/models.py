@@ -61,6 +61,16 @@ class Erasure(models.Model):
                 | Q(status=ErasureStatus.DONE, ended_at__isnull=False, subject=""),
                 name="erasure_forgets_the_id_when_done",
             ),
+            models.UniqueConstraint(
+                fields=["tenant", "kind", "subject"],
+                condition=Q(status=ErasureStatus.WORKING, tenant__isnull=False),
+                name="one_working_erasure_of_tenant",
+            ),
+            models.UniqueConstraint(
+                fields=["kind", "subject"],
+                condition=Q(status=ErasureStatus.WORKING, tenant=None),
+                name="one_working_erasure_of_nobody",
+            ),
         ]
 
     def __str__(self) -> str:

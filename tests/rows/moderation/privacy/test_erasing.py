@@ -1,10 +1,11 @@
 """Contents are erased: nothing of them is left, and the audit chain stays valid."""
 
 import hashlib
+import json
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
 from moderation.appeals.models import Appeal
@@ -19,19 +20,20 @@ from moderation.privacy import erasing
 from moderation.privacy.erasing import SETTLES_AFTER, erase_pending, preview_erasure, request_erasure
 from moderation.privacy.models import Erasure, ErasureKind
 from moderation.reports.models import Report
-from moderation.reports.services import make_report
+from moderation.reports.services import make_report, report_answer
 from moderation.review.models import AccountProposal, FinalDecision, ReviewAction, Strike, Verdict
 from moderation.review.strikes import decide_proposal
 from moderation.review.taking import escalate, set_legal_hold
 from moderation.rights import ModerationRight
 from registry.errors import Invalid, NotAllowed, StaleState
+from registry.kit.api.models import IdempotencyRecord
 from registry.record.models import AuditRecord, Delivery, Event
 from registry.record.subscriptions import SubscriptionSettings, add_subscription
 from registry.record.verification import verify
 from tests.support.cases import a_case, a_reviewer, decide, finish, for_review
 from tests.support.decision_rows import a_decision, a_list_policy, a_png
 from tests.support.dumps import stored_bytes, where_stored
-from tests.support.factories import a_tenant, an_actor
+from tests.support.factories import a_key, a_tenant, an_actor
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
 
@@ -248,6 +250,25 @@ class TestOthers:
         assert list(Decision.objects.all()) == [another]
         assert again.request_id not in str(StoredContent.objects.values_list("pk", flat=True))
 
+    @pytest.mark.parametrize("at_once", [200, 1])
+    def test_kept_answers_about_what_was_decided_again_go(self, policy, tenant, monkeypatch, at_once):
+        monkeypatch.setattr(erasing, "_AT_ONCE", at_once)
+        key, _ = a_key("report", tenant=tenant)
+        held = of_ann(policy, tenant=tenant)
+        again = of_ann(policy, tenant=tenant, redecides=held)
+        other = of_ann(policy, tenant=tenant, author_id="bob")
+        for decision in (again, other):
+            report = make_report(decision=decision, text="Look", by=an_actor(ModerationRight.REPORT))
+            IdempotencyRecord.objects.create(
+                principal=f"key:{key.pk}", key=f"report-{report.pk}", status=201, leased_until=timezone.now(),
+                expires_at=timezone.now(), body=json.dumps(report_answer(report), separators=(",", ":")),
+            )  # fmt: skip
+
+        erase(ErasureKind.AUTHOR, AUTHOR, tenant=tenant)
+
+        kept = json.loads(IdempotencyRecord.objects.get().body)
+        assert kept["request_id"] == other.request_id
+
     def test_a_request_of_another_tenant_is_not_found(self, policy, tenant):
         decision = of_ann(policy)
 
@@ -266,6 +287,39 @@ class TestRequest:
     def test_the_id_stays_out_of_the_audit_log(self):
         with pytest.raises(Invalid, match="audit log"):
             erase(ErasureKind.AUTHOR, AUTHOR, reason=f"{AUTHOR.upper()} asked")
+
+    @pytest.mark.parametrize(
+        ("subject", "reason"),
+        [
+            ("4", "Ticket 4"),
+            ("@ann", "write to bob@ann"),
+            ("ann", "ann's mother asked"),
+            ("\u5f35", "\u66ff\u5f35\u5148\u751f"),
+        ],
+    )
+    def test_a_reason_with_the_id_as_a_word_is_refused(self, subject, reason):
+        with pytest.raises(Invalid, match="audit log"):
+            erase(ErasureKind.AUTHOR, subject, reason=reason)
+
+    @pytest.mark.parametrize(("subject", "reason"), [("4", "Ticket 4711"), ("ann", "An annual clean-up")])
+    def test_a_reason_that_only_has_the_same_letters_is_none(self, subject, reason):
+        assert erase(ErasureKind.AUTHOR, subject, reason=reason).reason == reason
+
+    def test_ids_are_taken_as_they_were_sent(self, policy):
+        of_ann(policy, author_id=" ann")
+        anns = of_ann(policy, author_id="ann", content_id="another")
+
+        erase(ErasureKind.AUTHOR, " ann")
+
+        assert Decision.objects.get() == anns
+
+    def test_two_of_the_same_cannot_work_at_once(self, tenant):
+        for tenant_id in (None, tenant.pk):
+            values = {"tenant_id": tenant_id, "kind": "author", "subject": AUTHOR, "reason": "why"}
+            Erasure.objects.create(**values)
+            Erasure.objects.create(**{**values, "subject": "bob"})
+            with pytest.raises(IntegrityError), transaction.atomic():
+                Erasure.objects.create(**values)
 
     def test_a_key_erases_its_own_tenants_contents_only(self, tenant):
         key = an_actor(ModerationRight.ERASE)

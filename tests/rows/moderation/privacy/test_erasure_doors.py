@@ -71,6 +71,15 @@ class TestApi:
         assert AUTHOR not in json.dumps(done)
         assert Decision.objects.get() == others
 
+    def test_spaces_at_the_ends_of_ids_count(self, ask, policy, tenant):
+        a_decision(policy, tenant=tenant, author_id=f" {AUTHOR}")
+        others = a_decision(policy, tenant=tenant, author_id=AUTHOR)
+
+        ask("POST", "/api/v1/erasures", 202, {"author_id": f" {AUTHOR}", "reason": "She asked"})
+        finish_erasures()
+
+        assert Decision.objects.get() == others
+
     def test_it_sees_its_own_tenants_only(self, ask, tenant):
         other = Erasure.objects.create(tenant=a_tenant("other"), kind="author", subject="x", reason="why")
 
@@ -186,6 +195,13 @@ class TestAdmin:
         erasure = Erasure.objects.get()
         assert response["Location"] == reverse("admin:moderation_erasure_change", args=[erasure.pk])
         assert erasure.made_by == "lea"
+
+    def test_spaces_at_the_ends_of_ids_count(self, client, lead, policy):
+        a_decision(policy, author_id=f"{AUTHOR} ")
+
+        self.post(client, subject=f"{AUTHOR} ", again=f"{AUTHOR} ")
+
+        assert Erasure.objects.get().subject == f"{AUTHOR} "
 
     def test_an_id_that_nobody_knows(self, client, lead):
         shown = self.post(client).content.decode()
