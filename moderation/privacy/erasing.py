@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from django.db import IntegrityError, OperationalError, transaction
@@ -45,6 +45,7 @@ from moderation.privacy.wiping import wipe_free_pages
 from moderation.reports.models import Report
 from moderation.reports.services import report_answer
 from moderation.reports.transitions import ReportStatus
+from moderation.review.finals import erased_key
 from moderation.review.models import AccountProposal, FinalDecision, Strike, Verdict
 from moderation.review.transitions import ProposalStatus, VerdictStatus
 from moderation.rights import ModerationRight
@@ -67,8 +68,6 @@ _LEASE, _LEASE_S = "moderation.erase", 60.0
 # Decisions are written a moment after they are made, and later while the database is busy.
 SETTLES_AFTER = timedelta(minutes=1)
 _IN_PROGRESS = (CaseStatus.WAITING, CaseStatus.DECIDED)
-# A replaced key must differ for each content, or sequences would collide.
-_ERASED = "erased:"
 
 
 class ErasurePreview(NamedTuple):
@@ -337,9 +336,9 @@ def _anonymise_finals(erasure: Erasure, finals: Sequence[int]) -> Counter[str]:
     rows = list(FinalDecision.objects.filter(pk__in=finals))
     contested = set(appeals.values_list("contested", flat=True))
     _forget_answers(erasure, _in_answers(row.decision_id for row in rows if row.pk in contested))
-    keys: dict[tuple[int | None, str], str] = {}
     for row in rows:
-        row.content_key = keys.setdefault((row.tenant_id, row.content_key), f"{_ERASED}{uuid4().hex}")
+        # Sent again, the content goes on from its highest number: subscribers leave out what is not newer.
+        row.content_key = erased_key(row.tenant_id, row.content_key)
         row.author_id, row.notice, row.decision = "", None, None
     FinalDecision.objects.bulk_update(rows, ["content_key", "author_id", "notice", "decision"])
     _dismiss_appeals(appeal_ids)

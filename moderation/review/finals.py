@@ -1,5 +1,6 @@
 """What stands: verdicts become final, and so do decisions that need no person. Subscribers are told, in order per content."""
 
+import hmac
 import os
 import socket
 import threading
@@ -11,7 +12,7 @@ from uuid import UUID
 
 import structlog
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, Max, OuterRef, QuerySet
 from django.utils import timezone
 
 from moderation.cases.models import LOOKS_AGAIN, Case, CaseItem, CaseSource, Guideline
@@ -32,7 +33,7 @@ from registry.errors import StaleState
 from registry.kit.loops import DATABASE_AWAY
 from registry.kit.registrations import Registrations
 from registry.record import leases
-from registry.record.audit import record_change
+from registry.record.audit import audit_key, record_change
 from registry.record.events import emit
 
 log = structlog.get_logger("roundhouse.moderation")
@@ -129,7 +130,8 @@ def _add_finals(verdict: Verdict) -> list[FinalDecision]:
             continue  # nobody looked at what its author has made of it
         if verdict.case.source in LOOKS_AGAIN and before is not None and _is_same(before, verdict):
             continue
-        final = _new_final(decision, before, guidelines, terms[decision.revision_id], verdict)
+        erased = _erased_sequences([decision]).get((decision.tenant_id, content_key(decision)), 0)
+        final = _new_final(decision, before, erased, guidelines, terms[decision.revision_id], verdict)
         final.save(force_insert=True)
         if before is not None and _is_about(before, decision):
             remove_strikes(before)
@@ -182,6 +184,12 @@ def content_key(decision: Decision) -> str:
     return decision.content_id or decision.callers_request_id
 
 
+def erased_key(tenant_id: int | None, key: str) -> str:
+    """The key that replaces a content's when it is erased. Nobody can tell the content from it without the audit key."""
+    salt = hmac.digest(audit_key(), b"keys of erased contents", "sha256")
+    return f"erased:{hmac.digest(salt, f'{tenant_id or 0}:{key}'.encode(), 'sha256').hex()}"
+
+
 def finals_standing(decisions: Sequence[Decision]) -> dict[UUID, FinalDecision]:
     """By decision: what stands about its content, unless the content was sent and decided again since."""
     by_tenant: dict[int | None, set[str]] = defaultdict(set)
@@ -211,6 +219,7 @@ def standing_final(decision: Decision) -> FinalDecision | None:
 def _new_final(
     decision: Decision,
     before: FinalDecision | None,
+    erased_sequence: int,
     guidelines: Mapping[str, Guideline],
     terms: ReviewTerms,
     verdict: Verdict | None = None,
@@ -231,7 +240,7 @@ def _new_final(
     final = FinalDecision(
         tenant_id=decision.tenant_id,
         content_key=content_key(decision),
-        sequence=before.sequence + 1 if before is not None else 1,
+        sequence=max(before.sequence if before is not None else 0, erased_sequence) + 1,
         decision=decision,
         verdict=verdict,
         replaces=before,
@@ -365,13 +374,16 @@ def _stand(ids: Sequence[UUID]) -> int:
     guidelines = {row.code: row for row in Guideline.objects.all()}
     terms = _terms_of(decisions)
     standing = _latest_finals(decisions)
+    erased = _erased_sequences(decisions)
     new: dict[tuple[int | None, str], FinalDecision] = {}
     for decision in decisions:
         key = (decision.tenant_id, content_key(decision))
         if key in new:  # the same content again, which replaces what is not written yet
             _add_all(new, standing)
         if not _comes_too_late(decision, standing.get(key)):
-            new[key] = _new_final(decision, standing.get(key), guidelines, terms[decision.revision_id])
+            new[key] = _new_final(
+                decision, standing.get(key), erased.get(key, 0), guidelines, terms[decision.revision_id]
+            )
     _add_all(new, standing)
     waited = [decision.redecides_id for decision in decisions if decision.redecides_id is not None]
     withdraw_cases(Decision.objects.filter(pk__in=waited).only("pk"))
@@ -403,6 +415,25 @@ def _latest_finals(decisions: Sequence[Decision]) -> dict[tuple[int | None, str]
         for final in FinalDecision.objects.filter(tenant=tenant_id, content_key__in=keys)
         .select_related("decision")
         .order_by("sequence")
+    }
+
+
+def _erased_sequences(decisions: Sequence[Decision]) -> dict[tuple[int | None, str], int]:
+    """The highest numbers of these contents that were erased: subscribers have seen them, so a content goes on from there.
+
+    Ask after asking what stands, or an erasure that comes between is seen by neither.
+    """
+    by_tenant: dict[int | None, dict[str, str]] = defaultdict(dict)
+    for decision in decisions:
+        if key := decision.content_id:
+            by_tenant[decision.tenant_id][erased_key(decision.tenant_id, key)] = key
+    return {
+        (tenant_id, keys[erased]): sequence
+        for tenant_id, keys in by_tenant.items()
+        for erased, sequence in FinalDecision.objects.filter(tenant=tenant_id, content_key__in=keys)
+        .order_by()
+        .values_list("content_key")
+        .annotate(Max("sequence"))
     }
 
 

@@ -21,6 +21,7 @@ from moderation.privacy.erasing import SETTLES_AFTER, erase_pending, preview_era
 from moderation.privacy.models import Erasure, ErasureKind
 from moderation.reports.models import Report
 from moderation.reports.services import make_report, report_answer
+from moderation.review.finals import make_final
 from moderation.review.models import AccountProposal, FinalDecision, ReviewAction, Strike, Verdict
 from moderation.review.strikes import decide_proposal
 from moderation.review.taking import escalate, set_legal_hold
@@ -31,7 +32,7 @@ from registry.record.models import AuditRecord, Delivery, Event
 from registry.record.subscriptions import SubscriptionSettings, add_subscription
 from registry.record.verification import verify
 from tests.support.cases import a_case, a_reviewer, decide, finish, for_review
-from tests.support.decision_rows import a_decision, a_list_policy, a_png
+from tests.support.decision_rows import a_decision, a_list_policy, a_png, listed
 from tests.support.dumps import stored_bytes, where_stored
 from tests.support.factories import a_key, a_tenant, an_actor
 
@@ -161,6 +162,33 @@ class TestByAuthor:
         erase(ErasureKind.AUTHOR, AUTHOR, tenant=tenant)
 
         assert set(StoredContent.objects.values_list("decision", flat=True)) == {one.pk for one in others}
+
+    def test_sent_again_a_content_goes_on_from_its_highest_number(self, policy, tenant):
+        everything_about_ann(policy, tenant)
+        erase(ErasureKind.AUTHOR, AUTHOR, tenant=tenant)
+
+        again = {
+            "author_id": AUTHOR,
+            "content_id": CONTENT_ID,
+            "awaits": "final",
+            "text": TEXT,
+            "evidence": (listed(4, 13),),
+        }
+        for sent_to in (tenant, tenant, None):
+            a_decision(policy, "block", tenant=sent_to, **again)
+        finish(decide(a_case(policy, "of bob", author_id="bob", content_id="new"), "remove", a_reviewer()))
+        make_final()
+
+        ours = FinalDecision.objects.filter(content_key=CONTENT_ID).order_by("pk")
+        assert list(ours.filter(tenant=tenant).values_list("sequence", flat=True)) == [2, 3]
+        assert ours.get(tenant=None).sequence == 1
+        assert FinalDecision.objects.get(content_key="new").sequence == 1
+
+        erase(ErasureKind.AUTHOR, AUTHOR, tenant=tenant)
+
+        case = a_case(policy, TEXT, tenant=tenant, author_id=AUTHOR, content_id=CONTENT_ID)
+        finish(decide(case, "remove", a_reviewer()))
+        assert FinalDecision.objects.get(tenant=tenant, content_key=CONTENT_ID).sequence == 4
 
     def test_contents_that_went_before_are_erased_as_well(self, policy):
         everything_about_ann(policy, None)
