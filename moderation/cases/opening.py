@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from moderation.cases.likeness import Likeness, PictureRows, likeness_of, unlike_any
@@ -102,9 +102,19 @@ def withdraw_cases(decisions: Iterable[Decision], *, sources: Sequence[CaseSourc
         ids = sorted(set(items.values_list("case_id", flat=True)))
         list(Case.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
         items.update(is_withdrawn=True)
-        left = CaseItem.objects.filter(case__in=ids, is_withdrawn=False).values("case_id")
-        empty = Case.objects.filter(pk__in=ids, status=CaseStatus.WAITING).exclude(pk__in=left)
+        left = CaseItem.objects.filter(case__in=ids, is_withdrawn=False)
+        for case_id, count in left.order_by().values_list("case").annotate(Count("pk")):
+            Case.objects.filter(pk=case_id).update(item_count=count)
+        empty = Case.objects.filter(pk__in=ids, status=CaseStatus.WAITING).exclude(
+            pk__in=left.values("case_id")
+        )
         return empty.update(status=CaseStatus.WITHDRAWN, ended_at=timezone.now())
+
+
+def restrict_cases_about(case: Case) -> None:
+    """Restrict the case, and all others with one of its contents: who may not see it here may not see it there."""
+    contents = CaseItem.objects.filter(case=case).values("decision")
+    Case.objects.filter(items__decision__in=contents, is_restricted=False).update(is_restricted=True)
 
 
 def withdraw_settled_failures() -> int:

@@ -8,7 +8,7 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from moderation.cases.models import Case, CaseItem, CaseSource, Guideline, Harm
-from moderation.cases.opening import open_case, open_now
+from moderation.cases.opening import open_case, open_now, restrict_cases_about
 from moderation.cases.selectors import waiting_cases
 from moderation.deciding.contents import MAX_ID
 from moderation.deciding.models import Awaits, Decision
@@ -109,12 +109,13 @@ def _make_more_urgent(case: Case, report: Report) -> None:
     is_restricted = case.is_restricted or (guideline is not None and guideline.is_restricted)
     harm = Harm(max(case.harm, guideline.harm if guideline is not None else Harm.LOW))
     score = score if case.source == CaseSource.REPORT else max(case.score, score)
+    if is_restricted:
+        restrict_cases_about(case)
     waiting_cases().filter(pk=case.pk).update(
         source=CaseSource.REPORT,  # so that nobody but a person ends it
         harm=harm,
         score=score,
         weight=harm.weight * score,
-        is_restricted=is_restricted,
         due_at=min(case.due_at, report.due_at),
     )
 

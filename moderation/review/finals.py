@@ -11,11 +11,11 @@ from uuid import UUID
 
 import structlog
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from moderation.cases.models import LOOKS_AGAIN, Case, CaseItem, CaseSource, Guideline
-from moderation.cases.opening import open_case, withdraw_cases
+from moderation.cases.opening import open_case, restrict_cases_about, withdraw_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.deciding.answers import stored_explanation
 from moderation.deciding.models import Awaits, Decision
@@ -92,7 +92,7 @@ def _finish(verdict_id: int) -> bool:
     if not closed.update(status=CaseStatus.CLOSED, ended_at=timezone.now()):
         raise StaleState(f"{case} is not decided.")
     if Guideline.objects.filter(code__in=verdict.codes, is_restricted=True).exists():
-        Case.objects.filter(pk=case.pk).update(is_restricted=True)
+        restrict_cases_about(case)
     finals = [] if case.source == CaseSource.SECOND_REVIEW else _add_finals(verdict)
     _follow_up(verdict)
     for follow in ON_FINAL:
@@ -184,16 +184,10 @@ def content_key(decision: Decision) -> str:
 
 def finals_standing(decisions: Sequence[Decision]) -> dict[UUID, FinalDecision]:
     """By decision: what stands about its content, unless the content was sent and decided again since."""
-    keys = {content_key(decision) for decision in decisions}
-    rows = FinalDecision.objects.filter(content_key__in=keys)
-    newest = rows.filter(~Exists(FinalDecision.objects.filter(replaces=OuterRef("pk"))))
-    by_content = {
-        (final.tenant_id, final.content_key): final
-        for final in newest.select_related("replaces", "decision", "tenant").order_by("sequence")
-    }
+    latest = _latest_finals(decisions)
     standing = {}
     for decision in decisions:
-        final = by_content.get((decision.tenant_id, content_key(decision)))
+        final = latest.get((decision.tenant_id, content_key(decision)))
         if final is not None and final.made_at >= decision.received_at:
             standing[decision.pk] = final
     return standing
@@ -387,17 +381,16 @@ def _add_all(
     new.clear()
 
 
-def _latest_finals(decisions: Sequence[Decision]) -> dict[tuple[int | None, str], FinalDecision]:
-    """What stands about these contents, in one query for each tenant."""
+def _latest_finals(decisions: Iterable[Decision]) -> dict[tuple[int | None, str], FinalDecision]:
+    """What stands about these contents, in one query for each tenant, as the index begins with it."""
     by_tenant: dict[int | None, set[str]] = defaultdict(set)
     for decision in decisions:
-        if decision.content_id or decision.redecides_id is not None:
-            by_tenant[decision.tenant_id].add(content_key(decision))
+        by_tenant[decision.tenant_id].add(content_key(decision))
     return {
         (final.tenant_id, final.content_key): final
         for tenant_id, keys in by_tenant.items()
         for final in FinalDecision.objects.filter(tenant=tenant_id, content_key__in=keys)
-        .select_related("decision")
+        .select_related("decision", "replaces", "tenant")
         .order_by("sequence")
     }
 
