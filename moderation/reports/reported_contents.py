@@ -1,11 +1,13 @@
 """The content that a report is about. One that was never moderated is moderated first."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from inference.serving import runtime
 from moderation.deciding.contents import MAX_TEXT, MAX_TITLE, Content, read_content
+from moderation.deciding.findings import Findings
 from moderation.deciding.models import Decision
 from moderation.deciding.selectors import decision_that_counts
 from moderation.deciding.services import decide_contents
@@ -66,18 +68,25 @@ def _as_reporters_may(sent: Content, known: Decision | None) -> Content:
             f"{sent.content_id} says something else here. Report it by its id, or send its new text with a key of the scope"
             f" {MODERATE_SCOPE}."
         )
-    return replace(sent, author_id="")
+    return replace(sent, author_id=known.author_id if known is not None else "")
 
 
 def _is_kept(decision: Decision, sent: Content) -> bool:
     """Whether a person can still see what is reported."""
-    return _says_the_same(decision, sent) and all(picture.file for picture in decision.pictures.all())
+    return _says_the_same(decision, sent) and not decision.pictures.filter(file=None).exists()
 
 
 def _says_the_same(decision: Decision, sent: Content) -> bool:
-    """As far as is known: of an allowed content's pictures only the number is kept."""
+    """Of pictures the files are compared by their hashes, and those that are sent as URLs by these."""
     kept = getattr(decision, "content", None)
     if kept is None:
         return False
     texts = storable(sent.text, MAX_TEXT), storable(sent.title, MAX_TITLE)
-    return (kept.text, kept.title) == texts and decision.pictures.count() == len(sent.pictures)
+    hashes = [sha256 for _, sha256, *_ in Findings.from_bytes(decision.findings).pictures]
+    urls = list(decision.pictures.values_list("url", flat=True))
+    if (kept.text, kept.title) != texts or len(urls) != len(sent.pictures):
+        return False
+    return all(
+        hashlib.sha256(one.content).hexdigest() in hashes if one.content else one.url in urls
+        for one in sent.pictures
+    )

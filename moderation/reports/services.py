@@ -94,6 +94,7 @@ def _case_about(decision: Decision) -> Case | None:
     about = CaseItem.objects.filter(decision=decision, is_withdrawn=False, case__about=None)
     return (
         waiting_cases()
+        .select_for_update()
         .filter(pk__in=about.values("case"), source__in=[CaseSource.REPORT, CaseSource.REVIEW])
         .first()
     )
@@ -108,11 +109,13 @@ def _make_more_urgent(case: Case, report: Report) -> None:
     guideline = Guideline.objects.filter(code=report.code).first()
     is_restricted = case.is_restricted or (guideline is not None and guideline.is_restricted)
     harm = Harm(max(case.harm, guideline.harm if guideline is not None else Harm.LOW))
-    score = score if case.source == CaseSource.REPORT else max(case.score, score)
+    score = max(case.score, score)
+    code = report.code if guideline is not None and guideline.harm > case.harm else case.code
     if is_restricted:
         restrict_cases_about(case)
     waiting_cases().filter(pk=case.pk).update(
         source=CaseSource.REPORT,  # so that nobody but a person ends it
+        code=code,
         harm=harm,
         score=score,
         weight=harm.weight * score,
