@@ -72,7 +72,8 @@ def of_ann(policy, text=TEXT, **more):
 
 
 def a_subscriber():
-    settings = SubscriptionSettings(name="hook", url="https://example.org/hook")
+    kinds = ("decision.final", "appeal.answered", "report.answered", "account.action")
+    settings = SubscriptionSettings(name="hook", url="https://example.org/hook", kinds=kinds)
     return add_subscription(values=settings, by=an_actor())[0]
 
 
