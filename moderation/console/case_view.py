@@ -27,7 +27,7 @@ from django.utils import timezone
 from moderation.appeals.models import Appeal
 from moderation.cases.likeness import PictureRows
 from moderation.cases.models import Case, CaseSource, Guideline, Harm
-from moderation.cases.selectors import visible_cases
+from moderation.cases.selectors import restricted_decisions, visible_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.console.decision_page import (
     VersionLinks,
@@ -245,14 +245,14 @@ def _first_verdicts(case: Case) -> list[Verdict]:
 
 
 def _thread(decision: Decision, by: Actor) -> list[tuple[datetime, Decision]]:
-    """The conversation around the content, in order. Contents of restricted cases are only there for those who may see them."""
+    """The conversation around the content, in order. Restricted ones are only there for those who may see them."""
     if not decision.thread:
         return []
     rows = Decision.objects.filter(tenant=decision.tenant_id, thread=decision.thread).exclude(pk=decision.pk)
     if decision.content_id:
         rows = rows.exclude(content_id=decision.content_id)
     if ModerationRight.SEE_RESTRICTED not in by.rights:
-        rows = rows.exclude(Exists(Case.objects.filter(is_restricted=True, items__decision=OuterRef("pk"))))
+        rows = rows.exclude(restricted_decisions())
     rows = rows.select_related("content").defer("evidence", "findings")
     before = rows.filter(received_at__lte=decision.received_at).order_by("-received_at")[:_NEIGHBOURS]
     after = rows.filter(received_at__gt=decision.received_at).order_by("received_at")[:_NEIGHBOURS]

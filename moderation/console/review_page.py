@@ -25,7 +25,7 @@ from moderation.console.case_view import case_context
 from moderation.console.decision_page import picture_response
 from moderation.console.queue_list import queue_lines
 from moderation.errors import AlreadyDecided, BudgetSpent, UnknownCase
-from moderation.privacy.looks import record_look, record_looks_at_cases
+from moderation.privacy.looks import record_look, record_looks
 from moderation.review import taking
 from moderation.review.budgets import budget_left, reviewer_of
 from moderation.review.models import ReviewAction, Reviewer, Verdict
@@ -316,7 +316,7 @@ def _draw_case(request: HttpRequest, case: Case) -> str:
     by = actor(request)
     context = case_context(case, by)
     record_look(case=case, by=by)
-    record_looks_at_cases(decisions=[one.pk for _, one in context.get("thread", [])], by=by)
+    record_looks(decisions=[one.pk for _, one in context.get("thread", [])], by=by)
     return _draw(request, "case.html", context)
 
 

@@ -21,6 +21,7 @@ from moderation.review.taking import take_next
 from moderation.review.transitions import VerdictStatus
 from moderation.rights import ModerationRight, ModerationRole
 from registry.access.policies import Role
+from registry.record.models import AuditRecord
 from tests.support.cases import (
     a_case,
     a_guideline,
@@ -31,7 +32,7 @@ from tests.support.cases import (
     person_behind,
     the_action,
 )
-from tests.support.decision_rows import a_list_policy, a_png
+from tests.support.decision_rows import a_decision, a_list_policy, a_png, listed
 from tests.support.factories import a_person, an_actor
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
@@ -213,6 +214,23 @@ class TestCaseView:
         send(f"cases/{case.pk}/put-back/")
         log_in(client, ModerationRole.CHILD_SAFETY)
         assert "secret words" in send(f"cases/{case.pk}/take/")["html"]
+
+    def test_restricted_neighbours_without_a_case_are_hidden_too_and_looks_are_recorded(
+        self, send, client, policy
+    ):
+        a_guideline(is_restricted=True)
+        blocked = a_decision(policy, "block", text="secret words", evidence=(listed(4, 13),), thread="t")
+        case = a_case(policy, "open words", thread="t", evidence=())
+
+        html = send("next/")["html"]
+        assert "secret words" not in html
+        assert "open words" in html
+        assert not AuditRecord.objects.filter(action="look_at_restricted").exists()
+
+        send(f"cases/{case.pk}/put-back/")
+        log_in(client, ModerationRole.CHILD_SAFETY)
+        assert "secret words" in send(f"cases/{case.pk}/take/")["html"]
+        assert AuditRecord.objects.get(action="look_at_restricted").object_id == str(blocked.pk)
 
     def test_what_stands_about_the_author(self, send, policy):
         finish(decide(a_case(policy, content_id="c1", author_id="ann"), "remove", a_reviewer()))
