@@ -130,6 +130,15 @@ class TestRecall:
         assert (figures.missed, figures.audits, figures.recall.value) == (0, 0, None)
 
 
+    def test_what_waited_for_review_when_it_was_reported_is_in_the_sample(self, policy, rita):
+        judge(a_flagged(policy), a_flagged(policy), action="remove", source=CaseSource.REPORT, by=rita)
+        judge(a_flagged(policy), action="allow", by=rita)
+
+        figures = card_of("toxicity").figures
+
+        assert (figures.hits, figures.false_alarms, figures.reported) == (2, 1, 0)
+
+
 class TestLaterVerdicts:
     def test_an_appeal_makes_a_hit_a_false_alarm(self, policy, rita):
         decision = a_flagged(policy)
