@@ -129,7 +129,6 @@ class TestRecall:
         assert figures.reported == 1
         assert (figures.missed, figures.audits, figures.recall.value) == (0, 0, None)
 
-
     def test_what_waited_for_review_when_it_was_reported_is_in_the_sample(self, policy, rita):
         judge(a_flagged(policy), a_flagged(policy), action="remove", source=CaseSource.REPORT, by=rita)
         judge(a_flagged(policy), action="allow", by=rita)
