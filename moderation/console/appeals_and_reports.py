@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from moderation.appeals.models import Appeal
 from moderation.appeals.transitions import AppealStatus
-from moderation.console.case_page import VERDICT_TONES, sees_restricted, who_decided
+from moderation.console.case_page import VERDICT_TONES, sees_restricted, who_decided, without_hidden_verdicts
 from moderation.policies.rules import Ruling
 from moderation.reports.models import Report
 from moderation.reports.services import reporter_record
@@ -53,6 +53,7 @@ class AnsweredByPeople(OwnPage):
 
     right = ModerationRight.REVIEW
     model: Any
+    decided_case: str  # the column of the case whose verdict a row tells
     list_filter_submit = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -65,7 +66,9 @@ class AnsweredByPeople(OwnPage):
                 When(overdue, then=Value(True)), default=Value(False), output_field=BooleanField()
             )
         )
-        return rows if sees_restricted(actor(request)) else rows.filter(case__is_restricted=False)
+        by = actor(request)
+        rows = without_hidden_verdicts(rows, self.decided_case, by)
+        return rows if sees_restricted(by) else rows.filter(case__is_restricted=False)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ("-is_overdue", "-pk")
@@ -100,6 +103,7 @@ class AppealPage(AnsweredByPeople, ModelAdmin[Appeal]):
         "and the author is told."
     )
     own_template = "admin/moderation/appeal.html"
+    decided_case = "contested__verdict__case"
     list_display = [
         "name", state_column("status", APPEAL_TONES), "moment_due", "case_link", "content", text_column("text", "text"), "author",
         "tenant",
@@ -143,6 +147,7 @@ class ReportPage(AnsweredByPeople, ModelAdmin[Report]):
         "each reporter is told what came of it."
     )
     own_template = "admin/moderation/report.html"
+    decided_case = "case"
     list_display = [
         "name", state_column("status", REPORT_TONES), "moment_due", "case_link", "code", text_column("text", "text"),
         "reporter", "tenant",

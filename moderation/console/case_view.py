@@ -46,6 +46,7 @@ from moderation.reports.models import Report
 from moderation.reports.transitions import ReportStatus
 from moderation.review.finals import content_key
 from moderation.review.models import FinalDecision, Verdict
+from moderation.review.selectors import restricted_finals
 from moderation.review.strikes import active_strikes
 from moderation.review.transitions import VerdictStatus
 from moderation.review.verdicts import actions_for
@@ -58,6 +59,8 @@ _EQUALS_SHOWN, _REPORTS_SHOWN, _HISTORY_SHOWN, _SIMILAR_SHOWN = 30, 20, 5, 5
 _SEARCHED = 200  # of decided cases with the same text, whose pictures are compared
 _INLINE_BYTES = 256 << 10
 _NO_LINKS = VersionLinks({}, {})  # reviewers are told the version; its page is for other work
+_RIGHT = Count("pk", filter=Q(status=ReportStatus.ACTION))  # of reports
+_ANSWERED = Count("pk", filter=Q(status__in=[ReportStatus.ACTION, ReportStatus.NO_ACTION]))
 _HARM_TONES = {Harm.LOW: Tone.IDLE, Harm.MEDIUM: Tone.BUSY, Harm.HIGH: Tone.WARN, Harm.CRITICAL: Tone.BAD}
 _WHY = {
     CaseSource.REVIEW: "The policy wants a person to decide.",
@@ -131,12 +134,12 @@ def case_context(case: Case, by: Actor) -> dict[str, Any]:
         "appeal": _appeal(case),
         "first_verdicts": _first_verdicts(case),
     }
-    if items:
-        decision = decisions().get(pk=items[0].decision_id)
+    decision = decisions().filter(pk=items[0].decision_id).first() if items else None
+    if decision is not None:  # else it was erased since
         context |= _content(case, decision)
         context |= {
             "thread": _thread(decision, by),
-            "author": _author(case, decision),
+            "author": _author(case, decision, by),
             "similar": _similar(case, by),
         }
     return context
@@ -150,6 +153,7 @@ def _content(case: Case, decision: Decision) -> dict[str, Any]:
     content = getattr(decision, "content", None)
     return {
         "decision": decision,
+        "links_item": decision.url.lower().startswith(("https://", "http://")),  # callers send any scheme
         "is_stored": content is not None,
         "texts": marked_texts(content, evidence),
         "pictures": _marked_pictures(case, decision, evidence) if content is not None else [],
@@ -215,16 +219,11 @@ def _reports(case: Case) -> list[ReportShown]:
     reporters = {report.reporter_id for report in reports if report.reporter_id}
     records: Mapping[str, tuple[int, int]] = {}
     if reporters:
-        rows = (
-            Report.objects.filter(tenant=case.tenant_id, reporter_id__in=reporters)
-            .order_by()
-            .values("reporter_id")
-            .annotate(
-                answered=Count("pk", filter=~Q(status=ReportStatus.OPEN)),
-                right=Count("pk", filter=Q(status=ReportStatus.ACTION)),
-            )
-        )
-        records = {row["reporter_id"]: (row["answered"], row["right"]) for row in rows}
+        rows = Report.objects.filter(tenant=case.tenant_id, reporter_id__in=reporters)
+        if case.source == CaseSource.SECOND_REVIEW and case.about is not None:
+            rows = rows.exclude(case=case.about.case_id)  # their answers would tell the first verdict
+        counted = rows.order_by().values("reporter_id").annotate(answered=_ANSWERED, right=_RIGHT)
+        records = {row["reporter_id"]: (row["answered"], row["right"]) for row in counted}
     return [ReportShown(report, *records.get(report.reporter_id, (0, 0))) for report in reports]
 
 
@@ -259,7 +258,7 @@ def _thread(decision: Decision, by: Actor) -> list[tuple[datetime, Decision]]:
     return [(one.received_at, one) for one in (*reversed(before), decision, *after)]
 
 
-def _author(case: Case, decision: Decision) -> AuthorHistory | None:
+def _author(case: Case, decision: Decision, by: Actor) -> AuthorHistory | None:
     """What stands about the author's other contents, their strikes, and reports against them."""
     if not decision.author_id:
         return None
@@ -271,20 +270,25 @@ def _author(case: Case, decision: Decision) -> AuthorHistory | None:
         .exclude(content_key=content_key(decision))
         .defer("notice", "statement")
     )
-    if case.source == CaseSource.SECOND_REVIEW:
-        finals = finals.exclude(verdict=case.about_id)  # it would tell the first verdict
-    strikes = active_strikes(decision.tenant_id, decision.author_id).aggregate(
-        count=Count("pk"), weight=Sum("weight")
-    )
+    if ModerationRight.SEE_RESTRICTED not in by.rights:
+        finals = finals.exclude(restricted_finals())
+    strikes = active_strikes(decision.tenant_id, decision.author_id)
     reports = Report.objects.filter(
         decision__tenant=decision.tenant_id, decision__author_id=decision.author_id
-    ).aggregate(count=Count("pk"), right=Count("pk", filter=Q(status=ReportStatus.ACTION)))
+    )
+    if case.source == CaseSource.SECOND_REVIEW and case.about is not None:
+        # Each would tell the first verdict.
+        finals = finals.exclude(verdict=case.about_id)
+        strikes = strikes.exclude(final__verdict=case.about_id)
+        reports = reports.exclude(case=case.about.case_id)
+    weights = strikes.aggregate(count=Count("pk"), weight=Sum("weight"))
+    answers = reports.aggregate(count=Count("pk"), right=_RIGHT)
     return AuthorHistory(
         list(finals.order_by("-made_at")[:_HISTORY_SHOWN]),
-        strikes["count"],
-        strikes["weight"] or 0.0,
-        reports["count"],
-        reports["right"],
+        weights["count"],
+        weights["weight"] or 0.0,
+        answers["count"],
+        answers["right"],
     )
 
 

@@ -16,11 +16,12 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from moderation.console.search import row_named
 from moderation.policies.models import Policy
 from moderation.policies.rules import split_detector
 from moderation.policies.selectors import policies
 from moderation.quality import golden_sets
-from moderation.quality.api import verdicts_response
+from moderation.quality.api import USUAL_DAYS, verdicts_response
 from moderation.quality.estimates import Estimate
 from moderation.quality.judged_contents import MOST, ReceivedPeriod, read_judged_contents
 from moderation.quality.report_cards import (
@@ -46,7 +47,6 @@ from registry.kit.admin.theme import NumberInput, TextInput, actor
 from registry.kit.text import MAX_REASON
 
 PERIODS = {30: "30 days", 90: "90 days", 365: "a year"}
-USUAL_DAYS = 90
 _NO_MODEL = 0  # report cards belong to no Model
 _SETS_SHOWN = 50
 _SELECT = {"class": "rh-input"}
@@ -282,8 +282,7 @@ def _period(days: int) -> ReceivedPeriod:
 
 
 def _policy(values: QueryDict) -> Policy | None:
-    name = values.get("policy", "")
-    return policies().filter(name=name).first() if name and "\0" not in name else None
+    return row_named(policies(), values.get("policy", ""))
 
 
 def _address(*, days: int, policy: Policy | None) -> str:

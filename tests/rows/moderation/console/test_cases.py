@@ -211,6 +211,30 @@ class TestSecondReviews:
         assert "second review" in listed
         assert ">Remove<" not in listed
 
+    def test_reports_and_appeals_do_not_tell_it(self, client, rita):
+        policy = a_list_policy(name="twice", review={"second_review_share": 1})
+        first = a_case(policy, content_id="c-1", author_id="ann")
+        decision, by = first.items.get().decision, an_actor(ModerationRight.REPORT)
+        report = make_report(decision=decision, text="I saw this", by=by)
+        finish(decide(first, "remove", rita))
+        appeal = make_appeal(decision=decision, text="It was a joke", by=by)
+        pages = [
+            reverse("admin:moderation_report_change", args=[report.pk]),
+            reverse("admin:moderation_appeal_change", args=[appeal.pk]),
+        ]
+        client.force_login(a_person(ModerationRole.REVIEWER))
+
+        assert [client.get(page).status_code for page in pages] == [302, 302]
+        for listed in ("report", "appeal"):
+            page = client.get(reverse(f"admin:moderation_{listed}_changelist"))
+            assert page.context["cl"].result_count == 0
+        assert "I saw this" not in page_of(client, first)
+        assert "Remove" not in page_of(client, appeal.case)
+
+        finish(decide(Case.objects.get(source=CaseSource.SECOND_REVIEW), "remove", a_reviewer()))
+        assert [client.get(page).status_code for page in pages] == [200, 200]
+        assert "I saw this" in page_of(client, first)
+
     def test_leads_know_it(self, client, two, lead):
         for case in two:
             assert "Remove" in page_of(client, case)
