@@ -66,7 +66,7 @@ _WHY = {
     CaseSource.REVIEW: "The policy wants a person to decide.",
     CaseSource.FAILURE: "A detector failed. If you do not decide, the content is decided by itself when the detector is back.",
     CaseSource.AUDIT: "Random audit: the policy allowed it. Decide as if nothing had been decided yet.",
-    CaseSource.REPORT: "Somebody reported it.",
+    CaseSource.REPORT: "Reported.",
     CaseSource.APPEAL: "The author appeals against what was decided.",
     CaseSource.SECOND_REVIEW: "Second review: another person decided it before. You are not told what they decided.",
     CaseSource.DISAGREEMENT: "Two reviewers disagree. Your verdict counts.",

@@ -139,7 +139,7 @@ def settle_reviewer_flag(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404
     try:
         settle_flag(user=user, note=request.POST.get("note", ""), by=by)
-        messages.success(request, f"{user}'s double reviews are assessed afresh from now on.")
+        messages.success(request, f"{user}'s second reviews are assessed afresh from now on.")
     except RoundhouseError as error:
         messages.error(request, str(error))
     return redirect("report-card")
@@ -247,7 +247,7 @@ def _why_no_golden_set(model: Model) -> str:
         )
     if len(golden_sets.known_labels(model)) < 2:
         return f"No version of {model.slug} is ready that has at least two labels, so there is nothing to call the contents."
-    if not golden_sets.codes_to_choose():
+    if not golden_sets.has_violations():
         return "Nobody has found a violation yet. A golden set needs contents that violate, and contents that do not."
     return ""
 

@@ -10,11 +10,12 @@ from django.utils import timezone
 from moderation.appeals.services import make_appeal
 from moderation.cases.models import Case, CaseSource
 from moderation.cases.transitions import CaseStatus
+from moderation.console.case_view import case_context as review_context
 from moderation.deciding.models import Decision
 from moderation.reports.services import make_report
 from moderation.review.models import FinalDecision, Verdict
 from moderation.review.taking import hold, take, take_next
-from moderation.review.verdicts import give_verdict, undo_verdict
+from moderation.review.verdicts import decide_many, give_verdict, undo_verdict
 from moderation.rights import ModerationRight, ModerationRole
 from registry.access.policies import Role
 from tests.support.cases import a_case, a_guideline, a_reviewer, decide, finish, person_behind, the_action
@@ -189,6 +190,27 @@ class TestThePage:
 
         client.force_login(person_behind(rita))
         assert ">you<" in page_of(client, case)
+
+
+def test_deciding_many_leaves_the_open_case_open(policy, lead):
+    open_one, other = a_case(policy, "one"), a_case(policy, "two")
+    take(case=open_one, by=lead)
+
+    verdicts, refused = decide_many(cases=[other], action=the_action("allow"), by=lead)
+
+    assert (len(verdicts), refused) == (1, [])
+    assert take_next(queue=None, by=lead) == open_one
+    open_one.refresh_from_db()
+    assert open_one.claimed_by_id == lead.user_id
+
+
+@pytest.mark.parametrize(
+    ("address", "is_link"), [("https://example.org/1", True), ("javascript:alert(1)", False)]
+)
+def test_only_web_addresses_are_links(policy, rita, address, is_link):
+    case = a_case(policy, url=address)
+
+    assert review_context(case, rita)["links_item"] is is_link
 
 
 class TestSecondReviews:
@@ -414,5 +436,5 @@ class TestTenants:
 
         assert list(FinalDecision.objects.values_list("tenant__slug", "content_key")) == [("ours", "same")]
         assert Case.objects.get(pk=other.pk).status == CaseStatus.WAITING
-        assert "What stands" not in page_of(client, other)
+        assert "Final decisions" not in page_of(client, other)
         assert Decision.objects.filter(tenant=theirs).get().finals.count() == 0

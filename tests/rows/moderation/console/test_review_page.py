@@ -141,8 +141,8 @@ class TestQueues:
         assert f'data-case="{report.case_id}"' in send("next/", queue="reports")["html"]
 
     def test_nothing_waits(self, send):
-        assert "Nothing waits in “Appeals”" in send("next/", queue="appeals")["html"]
-        assert "Nothing waits for you" in send("next/")["html"]
+        assert "No cases waiting in “Appeals”" in send("next/", queue="appeals")["html"]
+        assert "No cases waiting" in send("next/")["html"]
 
     def test_a_removed_queue(self, send, policy):
         case = a_case(policy)
@@ -340,7 +340,7 @@ class TestCaseView:
         html = send("next/")["html"]
 
         assert "It was a joke." in html
-        assert "What stands: <b>remove</b>" in html
+        assert "Final decision: <b>remove</b>" in html
         assert "first-reviewer" not in html
         send(f"cases/{appeal.case_id}/put-back/")
         log_in(client, ModerationRole.LEAD)
@@ -403,7 +403,7 @@ class TestRestricted:
         for verb in ("take", "verdict", "skip", "hold", "escalate", "hand-over", "put-back", "keep"):
             fields = {"action": "allow"} if verb == "verdict" else {}
             assert send(f"cases/{case.pk}/{verb}/", status=404, **fields)["code"] == "unknown_case"
-        assert "Nothing waits" in send("next/")["html"]
+        assert "No cases waiting" in send("next/")["html"]
         assert Case.objects.get().status == CaseStatus.WAITING
 
         log_in(client, ModerationRole.CHILD_SAFETY)
@@ -567,7 +567,7 @@ class TestVerdict:
 
         answer = send(f"cases/{case.pk}/verdict/", action="remove")
 
-        assert "That is enough for today" in answer["html"]
+        assert "Daily budget used" in answer["html"]
         assert Verdict.objects.count() == 1
 
 
@@ -581,7 +581,7 @@ class TestPassingOn:
     def test_skip(self, send, case):
         assert "Skipped" in send(f"cases/{case.pk}/skip/")["said"]
 
-        assert "Nothing waits" in send("next/")["html"]
+        assert "No cases waiting" in send("next/")["html"]
         assert take_next(queue=None, by=a_reviewer()) == case
 
     def test_hold(self, send, case):
@@ -634,7 +634,7 @@ class TestPassingOn:
     def test_pause(self, send, case):
         answer = send(f"cases/{case.pk}/put-back/")
 
-        assert "What waits" in answer["html"]
+        assert "Waiting cases" in answer["html"]
         case.refresh_from_db()
         assert case.claimed_by is None
 

@@ -121,7 +121,7 @@ class TestRecall:
         assert card_of("default").figures.missed == 1
 
     def test_reports_estimate_nothing(self, policy, rita):
-        """People report what they see, which is no random choice."""
+        """People report what they see, which is not a random sample."""
         judge(an_allowed(policy, weight=None), action="remove", source=CaseSource.REPORT, by=rita)
 
         figures = card_of("toxicity").figures
