@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import BooleanField, Q, QuerySet, Value, When
+from django.db.models import BooleanField, F, Q, QuerySet, Value, When
 from django.db.models import Case as Choose
 from django.http import HttpRequest
 from django.urls import reverse
@@ -70,8 +70,9 @@ class AnsweredByPeople(OwnPage):
         rows = without_hidden_verdicts(rows, self.decided_case, by)
         return rows if sees_restricted(by) else rows.filter(case__is_restricted=False)
 
-    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        return ("-is_overdue", "-pk")
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Open ones by their deadline, then what was answered last: in the order of an index."""
+        return (F("answered_at").desc(nulls_first=True), "due_at", "-pk")
 
     @display(description="case", ordering="case")
     def case_link(self, row: Any) -> SafeString:
