@@ -48,7 +48,8 @@ def _add_review() -> None:
     from moderation.reports.services import answer_reports, statement_source
     from moderation.review.finals import ON_FINAL, STATEMENT_SOURCES
     from moderation.review.sentences import REVIEW_SENTENCES
-    from registry.record.events import EVENT_KINDS
+    from moderation.rights import ModerationRight
+    from registry.record.events import EVENT_KINDS, EVENT_RIGHTS
     from registry.record.sentences import SENTENCES
 
     ON_FINAL.add("appeals", answer_appeals)
@@ -58,6 +59,8 @@ def _add_review() -> None:
     EVENT_KINDS.add("appeal.answered", "A person answered an author's appeal.")
     EVENT_KINDS.add("report.answered", "A person answered a report.")
     EVENT_KINDS.add("account.action", "A person took an account action that an author's strikes add up to.")
+    for kind in ("decision.final", "appeal.answered", "report.answered", "account.action"):
+        EVENT_RIGHTS.add(kind, ModerationRight.SEE_RESTRICTED)
     for action, sentence in REVIEW_SENTENCES.items():
         SENTENCES.add(action, sentence)
 

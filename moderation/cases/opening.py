@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from moderation.cases.likeness import Likeness, PictureRows, likeness_of, unlike_any
@@ -30,6 +30,7 @@ log = structlog.get_logger("roundhouse.moderation")
 
 _LEASE, _LEASE_S = "moderation.cases", 60.0
 _AT_ONCE, _WITHDRAWN_AT_ONCE = 500, 5_000
+MOST_CONTENTS = 200  # of a case: its verdict becomes final in one transaction
 _UNSCORED = 0.5  # where no detector says how sure it is
 UNKNOWN_HARM, UNKNOWN_HOURS = Harm.MEDIUM, 24  # of violations without a guideline
 # Cases of these are only about the content as it is now; a newer one of the same id replaces them.
@@ -83,7 +84,7 @@ def open_case(
     was_restricted = Case.objects.filter(items__decision=decision, is_restricted=True)
     case.is_restricted = case.is_restricted or is_restricted or was_restricted.exists()
     case.about_id, case.is_escalated, case.note = about_id, is_escalated, note
-    case.due_at = due_at or case.due_at
+    case.due_at = min(due_at, case.due_at) if due_at is not None else case.due_at
     case.save(force_insert=True)
     CaseItem.objects.create(case=case, decision=decision, audit_weight=decision.audit_weight)
     case.not_for.set(not_for)
@@ -102,9 +103,19 @@ def withdraw_cases(decisions: Iterable[Decision], *, sources: Sequence[CaseSourc
         ids = sorted(set(items.values_list("case_id", flat=True)))
         list(Case.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
         items.update(is_withdrawn=True)
-        left = CaseItem.objects.filter(case__in=ids, is_withdrawn=False).values("case_id")
-        empty = Case.objects.filter(pk__in=ids, status=CaseStatus.WAITING).exclude(pk__in=left)
+        left = CaseItem.objects.filter(case__in=ids, is_withdrawn=False)
+        for case_id, count in left.order_by().values_list("case").annotate(Count("pk")):
+            Case.objects.filter(pk=case_id).update(item_count=count)
+        empty = Case.objects.filter(pk__in=ids, status=CaseStatus.WAITING).exclude(
+            pk__in=left.values("case_id")
+        )
         return empty.update(status=CaseStatus.WITHDRAWN, ended_at=timezone.now())
+
+
+def restrict_cases_about(case: Case) -> None:
+    """Restrict the case, and all others with one of its contents: who may not see it here may not see it there."""
+    contents = CaseItem.objects.filter(case=case).values("decision")
+    Case.objects.filter(items__decision__in=contents, is_restricted=False).update(is_restricted=True)
 
 
 def withdraw_settled_failures() -> int:
@@ -158,8 +169,12 @@ def _open(ids: Sequence[UUID]) -> int:
         rows.annotate(is_superseded=newer_decisions()).select_related("content").order_by("pk")
     )
     _withdraw_older(batch)
+    keep_up_with(batch)
+    batch_left = _moved(batch)
     wanted = [
-        (decision, _source(decision), _likeness(decision)) for decision in batch if not decision.is_superseded
+        (decision, _source(decision), _likeness(decision))
+        for decision in batch_left
+        if not decision.is_superseded
     ]
     guidelines = {row.code: row for row in Guideline.objects.all()}
     waiting = _Waiting(likeness.key for _, _, likeness in wanted)
@@ -217,7 +232,9 @@ class _Waiting:
 
     def __init__(self, keys: Iterable[bytes]) -> None:
         stored: dict[_GroupKey, list[tuple[int, list[str]]]] = defaultdict(list)
-        rows = Case.objects.filter(status=CaseStatus.WAITING, likeness__in=set(keys), about=None)
+        rows = Case.objects.filter(
+            status=CaseStatus.WAITING, likeness__in=set(keys), about=None, item_count__lt=MOST_CONTENTS
+        )
         columns = ("pk", "pictures", "tenant_id", "policy_id", "source", "likeness")
         for case_id, pictures, tenant_id, policy_id, source, likeness in rows.order_by("pk").values_list(
             *columns
@@ -257,7 +274,7 @@ class _GroupKey(NamedTuple):
     likeness: bytes
 
 
-def _withdraw_older(batch: Sequence[Decision]) -> None:
+def _withdraw_older(batch: Sequence[Any]) -> None:
     """Cases of what these contents said before, and of the decisions that these ones overtake."""
     by_tenant: dict[int | None, set[str]] = defaultdict(set)
     for decision in batch:
@@ -267,13 +284,60 @@ def _withdraw_older(batch: Sequence[Decision]) -> None:
     for tenant_id, ids in by_tenant.items():
         same_contents |= Q(tenant=tenant_id, content_id__in=ids)
     waiting = Decision.objects.filter(case_items__case__status=CaseStatus.WAITING).only("pk").distinct()
+    said_again = _by_content(batch)
     overtaken = [decision.redecides_id for decision in batch if decision.redecides_id]
     withdraw_cases(
         [
-            *waiting.filter(same_contents).filter(newer_decisions()),
+            *(
+                one
+                for one in waiting.only("pk", "tenant", "content_id", "digest")
+                .filter(same_contents)
+                .filter(newer_decisions())
+                if _content_of(one) not in said_again
+            ),
             *waiting.filter(pk__in=overtaken),
         ]
     )
+
+
+def _by_content(batch: Iterable[Any]) -> dict[tuple[object, ...], Decision]:
+    """The newest decisions of these that need a person, by what they are about."""
+    return {_content_of(one): one for one in batch if one.content_id and not one.is_superseded}
+
+
+def _content_of(decision: Decision) -> tuple[object, ...]:
+    return (decision.tenant_id, decision.content_id, bytes(decision.digest))
+
+
+def _moved(batch: Sequence[Any]) -> list[Any]:
+    """Put contents that were sent again unchanged into the cases that wait for them; return the others.
+
+    Their cases keep their age, their deadline, and whoever they were passed on to.
+    """
+    said_again = _by_content(batch)
+    ids = [decision.content_id for decision in said_again.values()]
+    waiting = CaseItem.objects.filter(
+        decision__content_id__in=ids,
+        is_withdrawn=False,
+        case__status=CaseStatus.WAITING,
+        case__source__in=_OF_THE_NEWEST,
+    ).select_related("decision", "case")
+    moved = set()
+    for item in waiting:
+        newest = said_again.get(_content_of(item.decision))
+        if newest is not None and newest.pk not in moved and item.case.source == _source(newest):
+            item.decision = newest
+            item.save(update_fields=["decision"])
+            moved.add(newest.pk)
+    return [decision for decision in batch if decision.pk not in moved]
+
+
+def keep_up_with(decisions: Iterable[Decision]) -> None:
+    """Contents that waited for a detector were decided again: cases of people look at them as they are kept now."""
+    for decision in decisions:
+        if decision.redecides_id is not None:
+            items = CaseItem.objects.filter(decision=decision.redecides_id, is_withdrawn=False)
+            items.filter(case__status=CaseStatus.WAITING).update(decision=decision)
 
 
 def withdraw_superseded() -> int:

@@ -36,6 +36,14 @@ def decision_by_request_id(within: QuerySet[Decision], request_id: str) -> Decis
     return decision
 
 
+def same_content(decision: Decision) -> QuerySet[Decision]:
+    """All decisions about a content as long as it said the same, however often it was sent."""
+    if not decision.content_id:
+        return Decision.objects.filter(pk=decision.pk)
+    same_id = Decision.objects.filter(tenant=decision.tenant_id, content_id=decision.content_id)
+    return same_id.filter(digest=decision.digest)
+
+
 def decision_that_counts(
     tenant_id: int | None, *, content_id: str = "", request_id: str = ""
 ) -> Decision | None:

@@ -1,17 +1,21 @@
 """The content that a report is about. One that was never moderated is moderated first."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from inference.serving import runtime
 from moderation.deciding.contents import MAX_TEXT, MAX_TITLE, Content, read_content
+from moderation.deciding.findings import Findings
 from moderation.deciding.models import Decision
 from moderation.deciding.selectors import decision_that_counts
 from moderation.deciding.services import decide_contents
 from moderation.errors import InvalidContent, UnknownDecision
-from moderation.rights import is_test_key
+from moderation.rights import MODERATE_SCOPE, ModerationRight, is_test_key
 from registry.access.key_ring import Principal
+from registry.access.policies import rights_of_scopes
+from registry.errors import NotAllowed
 from registry.kit.compute_lock import compute_lock
 from registry.kit.text import storable
 
@@ -37,6 +41,8 @@ def reported_decision(
     known = decision_that_counts(by.tenant_id, content_id=sent.content_id) if sent.content_id else None
     if known is not None and _is_kept(known, sent):
         return known
+    if ModerationRight.MODERATE not in rights_of_scopes(by.scopes):
+        sent = _as_reporters_may(sent, known)
     with compute_lock.released():
         (decided,) = runtime.started().loop.wait_for(decide_contents([sent], by=by, for_person=True))
     return Decision.objects.select_related("revision", "tenant", "content").get(pk=decided.decision.pk)
@@ -55,11 +61,32 @@ def _read(fields: Mapping[str, Any], content_id: str, by: Principal) -> Content:
     return replace(content, content_id=content_id or content.content_id)
 
 
+def _as_reporters_may(sent: Content, known: Decision | None) -> Content:
+    """What users send through an application: it neither changes a content that is known, nor names its author."""
+    if known is not None and not _says_the_same(known, sent):
+        raise NotAllowed(
+            f"{sent.content_id} says something else here. Report it by its id, or send its new text with a key of the scope"
+            f" {MODERATE_SCOPE}."
+        )
+    return replace(sent, author_id=known.author_id if known is not None else "")
+
+
 def _is_kept(decision: Decision, sent: Content) -> bool:
     """Whether a person can still see what is reported."""
+    return _says_the_same(decision, sent) and not decision.pictures.filter(file=None).exists()
+
+
+def _says_the_same(decision: Decision, sent: Content) -> bool:
+    """Of pictures the files are compared by their hashes, and those that are sent as URLs by these."""
     kept = getattr(decision, "content", None)
     if kept is None:
         return False
     texts = storable(sent.text, MAX_TEXT), storable(sent.title, MAX_TITLE)
-    pictures = [bytes(picture.file or b"") for picture in decision.pictures.all()]
-    return (kept.text, kept.title) == texts and len(pictures) == len(sent.pictures) and all(pictures)
+    hashes = [sha256 for _, sha256, *_ in Findings.from_bytes(decision.findings).pictures]
+    urls = list(decision.pictures.values_list("url", flat=True))
+    if (kept.text, kept.title) != texts or len(urls) != len(sent.pictures):
+        return False
+    return all(
+        hashlib.sha256(one.content).hexdigest() in hashes if one.content else one.url in urls
+        for one in sent.pictures
+    )

@@ -8,7 +8,7 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from moderation.cases.models import Case, CaseItem, CaseSource, Guideline, Harm
-from moderation.cases.opening import open_case, open_now
+from moderation.cases.opening import open_case, open_now, restrict_cases_about
 from moderation.cases.selectors import waiting_cases
 from moderation.deciding.contents import MAX_ID
 from moderation.deciding.models import Awaits, Decision
@@ -94,6 +94,7 @@ def _case_about(decision: Decision) -> Case | None:
     about = CaseItem.objects.filter(decision=decision, is_withdrawn=False, case__about=None)
     return (
         waiting_cases()
+        .select_for_update()
         .filter(pk__in=about.values("case"), source__in=[CaseSource.REPORT, CaseSource.REVIEW])
         .first()
     )
@@ -108,13 +109,16 @@ def _make_more_urgent(case: Case, report: Report) -> None:
     guideline = Guideline.objects.filter(code=report.code).first()
     is_restricted = case.is_restricted or (guideline is not None and guideline.is_restricted)
     harm = Harm(max(case.harm, guideline.harm if guideline is not None else Harm.LOW))
-    score = score if case.source == CaseSource.REPORT else max(case.score, score)
+    score = max(case.score, score)
+    code = report.code if guideline is not None and guideline.harm > case.harm else case.code
+    if is_restricted:
+        restrict_cases_about(case)
     waiting_cases().filter(pk=case.pk).update(
         source=CaseSource.REPORT,  # so that nobody but a person ends it
+        code=code,
         harm=harm,
         score=score,
         weight=harm.weight * score,
-        is_restricted=is_restricted,
         due_at=min(case.due_at, report.due_at),
     )
 

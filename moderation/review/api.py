@@ -1,6 +1,7 @@
 """Statements of reasons, authors, and how long queues are, over HTTP."""
 
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -35,14 +36,22 @@ from registry.kit.api import RegistryViewSet
 
 _READ = ModerationRight.READ_DECISIONS
 _MOST_LINES = 10_000
+_INCOMPLETE_MINUTES = 5
 _LINES = "application/x-ndjson"
+
+
+def _complete_until() -> datetime:
+    """Statements of the last minutes may not be written yet, and whoever asks for periods would miss them."""
+    return timezone.now() - timedelta(minutes=_INCOMPLETE_MINUTES)
 
 
 class StatementQuery(Base):
     """Which statements, and how many in one answer."""
 
     since = serializers.DateTimeField(help_text="Decided from then on, such as 2030-01-31T00:00:00Z.")
-    until = serializers.DateTimeField(required=False, help_text="Decided before; now, if it is left out.")
+    until = serializers.DateTimeField(
+        required=False, help_text="Decided before; never later than five minutes ago, so that none is missed."
+    )
     after = serializers.IntegerField(
         required=False, default=0, min_value=0, max_value=2**63 - 1, help_text="As the header `Link` says."
     )
@@ -70,7 +79,7 @@ class StatementsView(RegistryViewSet[FinalDecision]):
         ids = statements_between(
             self.actor.tenant_id,
             asked["since"],
-            asked.get("until") or timezone.now(),
+            min(asked.get("until") or _complete_until(), _complete_until()),
             after=asked["after"],
             at_most=asked["limit"] + 1,
         )

@@ -85,4 +85,6 @@ def end_exposures(reviewer: Reviewer, now: datetime) -> float:
 
 
 def extend_exposure(reviewer: Reviewer, case: Case, until: datetime) -> None:
-    reviewer.exposures.filter(case=case, ended_at=None).update(may_last_until=until)
+    """A report may have made the case severe in the meantime."""
+    running = reviewer.exposures.filter(case=case, ended_at=None)
+    running.update(may_last_until=until, is_severe=case.harm >= SEVERE)

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -11,11 +12,11 @@ from uuid import UUID
 
 import structlog
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from moderation.cases.models import LOOKS_AGAIN, Case, CaseItem, CaseSource, Guideline
-from moderation.cases.opening import open_case, withdraw_cases
+from moderation.cases.opening import keep_up_with, open_case, restrict_cases_about, withdraw_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.deciding.answers import stored_explanation
 from moderation.deciding.models import Awaits, Decision
@@ -43,11 +44,12 @@ ON_FINAL: Registrations[Callable[[Verdict, Sequence[FinalDecision]], None]] = Re
 STATEMENT_SOURCES: Registrations[Callable[[Verdict], SourceType | None]] = Registrations("statement source")
 
 _LEASE, _LEASE_S = "moderation.finals", 60.0
+_MAY_CONFIRM = (*LOOKS_AGAIN, CaseSource.REPORT)  # what stands already is not written again
 _AT_ONCE = 500
 BLOCKED, ALLOWED = "blocked", "allowed"  # what stands without a person has one of these for an action
 
 
-def make_final(*, now: datetime | None = None) -> int:
+def make_final(*, now: datetime | None = None, within_s: float = 20.0) -> int:
     """Make due verdicts final, and decisions that need no person; return how many. One process at a time does this."""
     due = Verdict.objects.filter(status=VerdictStatus.PENDING, final_at__lte=now or timezone.now())
     if not due.exists() and not Decision.objects.filter(awaits=Awaits.FINAL).exists():
@@ -56,12 +58,12 @@ def make_final(*, now: datetime | None = None) -> int:
     holder = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
     if not leases.claim(_LEASE, holder=holder, for_s=_LEASE_S):
         return 0
+    ends_at, made = time.monotonic() + within_s, 0
     try:
-        made = 0
         for verdict_id in list(due.order_by("final_at").values_list("pk", flat=True)[:_AT_ONCE]):
             made += _finish_alone(verdict_id)
             leases.claim(_LEASE, holder=holder, for_s=_LEASE_S)
-        while done := _stand_some():
+        while time.monotonic() < ends_at and (done := _stand_some()):
             made += done
             leases.claim(_LEASE, holder=holder, for_s=_LEASE_S)
         return made
@@ -92,7 +94,7 @@ def _finish(verdict_id: int) -> bool:
     if not closed.update(status=CaseStatus.CLOSED, ended_at=timezone.now()):
         raise StaleState(f"{case} is not decided.")
     if Guideline.objects.filter(code__in=verdict.codes, is_restricted=True).exists():
-        Case.objects.filter(pk=case.pk).update(is_restricted=True)
+        restrict_cases_about(case)
     finals = [] if case.source == CaseSource.SECOND_REVIEW else _add_finals(verdict)
     _follow_up(verdict)
     for follow in ON_FINAL:
@@ -120,20 +122,22 @@ def _add_finals(verdict: Verdict) -> list[FinalDecision]:
     """What stands about each content of the case from now on, where that is something new."""
     guidelines = {row.code: row for row in Guideline.objects.filter(code__in=verdict.codes)}
     finals, decisions = [], _contents_of(verdict)
-    terms = _terms_of(decisions)
+    terms, struck = _terms_of(decisions), set[str]()
     for decision in decisions:
         before = latest_final(decision)
         if before is not None and before.verdict_id == verdict.pk:
             continue  # another item of the same content
         if newer_content(decision) is not None:
             continue  # nobody looked at what its author has made of it
-        if verdict.case.source in LOOKS_AGAIN and before is not None and _is_same(before, verdict):
+        if verdict.case.source in _MAY_CONFIRM and before is not None and _is_same(before, verdict):
             continue
         final = _new_final(decision, before, guidelines, terms[decision.revision_id], verdict)
         final.save(force_insert=True)
         if before is not None and _is_about(before, decision):
             remove_strikes(before)
-        add_strike(final, verdict.action)
+        if final.author_id not in struck:  # one for the verdict, however often the author said it
+            struck.add(final.author_id)
+            add_strike(final, verdict.action)
         finals.append(final)
     return finals
 
@@ -184,19 +188,21 @@ def content_key(decision: Decision) -> str:
 
 def finals_standing(decisions: Sequence[Decision]) -> dict[UUID, FinalDecision]:
     """By decision: what stands about its content, unless the content was sent and decided again since."""
-    keys = {content_key(decision) for decision in decisions}
-    rows = FinalDecision.objects.filter(content_key__in=keys)
-    newest = rows.filter(~Exists(FinalDecision.objects.filter(replaces=OuterRef("pk"))))
-    by_content = {
-        (final.tenant_id, final.content_key): final
-        for final in newest.select_related("replaces", "decision", "tenant").order_by("sequence")
-    }
+    latest = _latest_finals(decisions)
     standing = {}
     for decision in decisions:
-        final = by_content.get((decision.tenant_id, content_key(decision)))
-        if final is not None and final.made_at >= decision.received_at:
+        final = latest.get((decision.tenant_id, content_key(decision)))
+        if final is not None and _stands_for(final, decision):
             standing[decision.pk] = final
     return standing
+
+
+def _stands_for(final: FinalDecision, decision: Decision) -> bool:
+    """Not if the content was sent again after the one that it is about, and before it was made or with other words."""
+    about = final.decision
+    if about is None or about.received_at >= decision.received_at:
+        return final.made_at >= decision.received_at
+    return bytes(about.digest) == bytes(decision.digest) and final.made_at >= decision.received_at
 
 
 def standing_final(decision: Decision) -> FinalDecision | None:
@@ -347,6 +353,8 @@ def _stand_alone(decision_id: UUID) -> int:
 
 def stand_now(decision: Decision) -> None:
     """Write what stands about a content that was decided a moment ago, instead of waiting for the next round."""
+    if not Decision.objects.filter(pk=decision.pk, awaits=Awaits.FINAL).exists():
+        return
     try:
         _stand([decision.pk])
     except IntegrityError:  # a verdict about the same content became final at this moment
@@ -371,6 +379,7 @@ def _stand(ids: Sequence[UUID]) -> int:
     _add_all(new, standing)
     waited = [decision.redecides_id for decision in decisions if decision.redecides_id is not None]
     withdraw_cases(Decision.objects.filter(pk__in=waited).only("pk"))
+    keep_up_with(decisions)
     Decision.objects.filter(pk__in=[decision.pk for decision in decisions]).update(awaits=Awaits.NOTHING)
     return len(decisions)
 
@@ -387,17 +396,16 @@ def _add_all(
     new.clear()
 
 
-def _latest_finals(decisions: Sequence[Decision]) -> dict[tuple[int | None, str], FinalDecision]:
-    """What stands about these contents, in one query for each tenant."""
+def _latest_finals(decisions: Iterable[Decision]) -> dict[tuple[int | None, str], FinalDecision]:
+    """What stands about these contents, in one query for each tenant, as the index begins with it."""
     by_tenant: dict[int | None, set[str]] = defaultdict(set)
     for decision in decisions:
-        if decision.content_id or decision.redecides_id is not None:
-            by_tenant[decision.tenant_id].add(content_key(decision))
+        by_tenant[decision.tenant_id].add(content_key(decision))
     return {
         (final.tenant_id, final.content_key): final
         for tenant_id, keys in by_tenant.items()
         for final in FinalDecision.objects.filter(tenant=tenant_id, content_key__in=keys)
-        .select_related("decision")
+        .select_related("decision", "replaces", "tenant")
         .order_by("sequence")
     }
 

@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.db.models import Q
 
-from moderation.cases.models import Case
+from moderation.cases.models import Case, CaseSource
 from moderation.cases.selectors import visible_cases, waiting_cases
 from moderation.rights import ModerationRight
 from registry.errors import StaleState
@@ -32,7 +32,8 @@ def return_to_queue(*, case: Case, reason: str, by: Actor) -> None:
 @transaction.atomic
 def end_escalation(*, case: Case, reason: str, by: Actor) -> None:
     """Give an escalated case back to the reviewers, without those who skipped it getting it again."""
-    _change(case, "end_escalation", reason, by, Q(is_escalated=True), is_escalated=False)
+    fits = Q(is_escalated=True) & ~Q(source=CaseSource.DISAGREEMENT)  # which only leads decide
+    _change(case, "end_escalation", reason, by, fits, is_escalated=False)
 
 
 def _change(case: Case, action: str, reason: str, by: Actor, fits: Q, **columns: object) -> None:

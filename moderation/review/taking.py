@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from moderation.cases.models import SEVERE, Case, ReviewQueue
+from moderation.cases.models import LOOKS_AGAIN, SEVERE, Case, CaseSource, ReviewQueue
 from moderation.cases.opening import withdraw_cases
 from moderation.cases.selectors import (
     by_urgency,
@@ -18,7 +18,7 @@ from moderation.cases.selectors import (
     waiting_cases,
 )
 from moderation.deciding.models import Decision
-from moderation.deciding.selectors import newer_decisions
+from moderation.deciding.selectors import newer_decisions, same_content
 from moderation.errors import AlreadyDecided, BudgetSpent
 from moderation.review.budgets import (
     BudgetLeft,
@@ -28,7 +28,8 @@ from moderation.review.budgets import (
     extend_exposure,
     lock_reviewer,
 )
-from moderation.review.models import Reviewer, Verdict
+from moderation.review.models import FinalDecision, Reviewer, Verdict
+from moderation.review.reviewers import people_who_review
 from moderation.review.transitions import VerdictStatus
 from moderation.rights import ModerationRight
 from registry.access.policies import actor_from_user
@@ -94,7 +95,11 @@ def _claim_first(cases: QuerySet[Case], reviewer: Reviewer, left: BudgetLeft, no
         tried = list(by_urgency(cases, now).values_list("pk", flat=True)[:_TRIED])
         rows = Case.objects.in_bulk(tried)
         for case in (rows[case_id] for case_id in tried if case_id in rows):
-            if not _withdraw_if_superseded(case) and _claim(case, reviewer, left, now):
+            if (
+                not _withdraw_if_superseded(case)
+                and not _has_decided_before(case, reviewer.user_id)
+                and _claim(case, reviewer, left, now)
+            ):
                 return case
         if len(tried) < _TRIED:
             break
@@ -139,6 +144,7 @@ def keep(*, case: Case, by: Actor) -> datetime:
     mine = waiting_cases().filter(pk=case.pk, claimed_by=reviewer.user_id, claimed_until__gt=now)
     if not mine.update(claimed_until=until):
         raise why_not_mine(case)
+    case.refresh_from_db(fields=["harm"])
     extend_exposure(reviewer, case, until)
     return until
 
@@ -154,9 +160,10 @@ def skip(*, case: Case, by: Actor) -> None:
     """Leave the case to others. When three people have skipped it, it is escalated."""
     _pass_on(case, by, **_FOR_ANYBODY)
     case.skipped_by.add(person_of(by))
-    if case.skipped_by.count() >= SKIPS_THAT_ESCALATE:
+    skips = case.skipped_by.count()
+    if skips >= min(SKIPS_THAT_ESCALATE, len(people_who_review())):
         passed = Case.objects.filter(pk=case.pk, is_escalated=False)
-        if passed.update(is_escalated=True, note="Skipped by three reviewers."):
+        if passed.update(is_escalated=True, note=f"Skipped by {skips} people."):
             case.skipped_by.clear()  # a lead among them gets it all the same
 
 
@@ -217,7 +224,9 @@ def set_legal_hold(*, case: Case, is_held: bool, reason: str, by: Actor) -> None
 def free_cases(by: Actor, now: datetime, left: BudgetLeft) -> QuerySet[Case]:
     """The waiting cases that this person could take now."""
     # Asked for first: they are few, while each waiting case would be joined with them.
-    not_theirs = waiting_cases().filter(not_for=by.user_id), waiting_cases().filter(skipped_by=by.user_id)
+    # Overdue and escalated ones are offered again: nobody else may be left.
+    skipped = waiting_cases().filter(skipped_by=by.user_id, due_at__gt=now, is_escalated=False)
+    not_theirs = waiting_cases().filter(not_for=by.user_id), skipped
     ids = [pk for cases in not_theirs for pk in cases.values_list("pk", flat=True)]
     free = _visible(waiting_cases().exclude(pk__in=ids), by).filter(
         Q(claimed_until=None) | Q(claimed_until__lte=now),
@@ -235,8 +244,25 @@ def check_may_decide(case: Case, by: Actor) -> None:
         by.check(ModerationRight.SEE_RESTRICTED)
     if case.is_escalated:
         by.check(ModerationRight.LEAD)
-    if case.not_for.filter(pk=person_of(by)).exists():
+    if case.not_for.filter(pk=person_of(by)).exists() or _has_decided_before(case, person_of(by)):
         raise NotAllowed("You decided before what this case is about, so another person has to decide it.")
+
+
+def _has_decided_before(case: Case, user_id: int) -> bool:
+    """Whether a case that looks again is about contents that this person decided, perhaps as they were sent before.
+
+    So is a report of a content about which an appeal was decided.
+    """
+    if case.source not in (*LOOKS_AGAIN, CaseSource.REPORT):
+        return False
+    for decision in Decision.objects.filter(case_items__case=case, case_items__is_withdrawn=False)[:_TRIED]:
+        contents = same_content(decision).values("pk")
+        appealed = FinalDecision.objects.filter(decision__in=contents, source=CaseSource.APPEAL)
+        if case.source in LOOKS_AGAIN or appealed.exists():
+            verdicts = Verdict.objects.filter(reviewer=user_id, case__items__decision__in=contents)
+            if verdicts.exclude(status=VerdictStatus.UNDONE).exclude(case=case).exists():
+                return True
+    return False
 
 
 def _visible(cases: QuerySet[Case], by: Actor) -> QuerySet[Case]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from moderation.cases.models import LOOKS_AGAIN, MAX_CODE, Case, CaseSource
+from moderation.cases.models import LOOKS_AGAIN, MAX_CODE, Case
 from moderation.cases.selectors import waiting_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.deciding.models import Decision
@@ -19,7 +19,7 @@ from moderation.review.models import Effect, ReviewAction, Verdict
 from moderation.review.taking import check_may_decide, person_of, take, why_not_mine
 from moderation.review.transitions import VerdictStatus
 from moderation.rights import ModerationRight
-from registry.access.policies import rights_of_roles
+from registry.access.policies import rights_of_roles, role_names
 from registry.errors import Conflict, Invalid, NotAllowed, StaleState
 from registry.kit.actors import Actor
 from registry.kit.text import MAX_REASON, checked_line, storable
@@ -54,13 +54,13 @@ def give_verdict(
     mine = waiting_cases().filter(
         pk=case.pk,
         claimed_by=reviewer.user_id,
+        claimed_until__gt=now,
         is_restricted=case.is_restricted,
         is_escalated=case.is_escalated,
     )
     if not mine.update(status=CaseStatus.DECIDED, claimed_by=None, claimed_until=None):
         raise why_not_mine(case)
-    if case.source == CaseSource.FAILURE:
-        _take_from_detectors(case)
+    _take_from_detectors(case)
     _keep_from_looking_again(case, reviewer.user_id)
     seen = end_exposures(reviewer, now)
     try:
@@ -140,7 +140,9 @@ def _check_action(action: ReviewAction, by: Actor) -> None:
 
 def _may_take(action: ReviewAction, by: Actor) -> bool:
     """Whether the person holds all rights of one of the roles that may take it."""
-    return not action.roles or any(rights_of_roles([role]) <= by.rights for role in action.roles)
+    return not action.roles or any(
+        role in role_names() and rights_of_roles([role]) <= by.rights for role in action.roles
+    )
 
 
 def _checked_codes(case: Case, codes: Sequence[str]) -> list[str]:
@@ -165,8 +167,8 @@ def _keep_from_looking_again(case: Case, user_id: int) -> None:
 
 def _take_from_detectors(case: Case) -> None:
     """From now on a person decides about contents that waited for a detector."""
-    held = Decision.objects.filter(case_items__case=case, case_items__is_withdrawn=False)
-    ids = list(held.values_list("pk", flat=True))
+    contents = Decision.objects.filter(case_items__case=case, case_items__is_withdrawn=False)
+    ids = list(contents.values_list("pk", flat=True))
     Decision.objects.filter(pk__in=ids, is_held=True).update(is_held=False, next_try_at=None)
     if Decision.objects.filter(redecides__in=ids).exists():
         raise StaleState("The detector is back and has decided this content by itself.")

@@ -34,7 +34,7 @@ from registry.kit.admin.theme import (
     display,
 )
 from registry.record import deliveries, subscriptions
-from registry.record.events import EVENT_KINDS
+from registry.record.events import EVENT_KINDS, readable_data
 from registry.record.fetcher.urls import read_url
 from registry.record.lines import lines_for, links_for
 from registry.record.models import AuditCheckpoint, AuditRecord, Delivery, Event, Subscription
@@ -231,8 +231,12 @@ class EventPage(RecordPage, ModelAdmin[Event]):
         return EventList
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Event | None:
-        event = super().get_object(request, object_id, from_field)
-        return _with_links(request, [event])[0] if event is not None else None
+        event: Event | None = super().get_object(request, object_id, from_field)
+        if event is None:
+            return None
+        event.data = readable_data(event, actor(request))
+        _with_links(request, [event])
+        return event
 
     @display(description="when", ordering="at")
     def when(self, event: Event) -> str:

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from registry.kit.actors import every_model
 from registry.kit.api import RegistryViewSet, check_if_match, etag_of, idempotent
 from registry.record import deliveries, subscriptions
+from registry.record.events import readable_data
 from registry.record.models import AuditRecord, Delivery, Event, Subscription
 from registry.record.selectors import READ, visible
 from registry.record.sentences import describe
@@ -76,6 +77,10 @@ class EventSerializer(serializers.ModelSerializer[Event]):
             "model_slug",
             "data",
         ]
+
+    def to_representation(self, event: Event) -> dict[str, Any]:
+        shown = super().to_representation(event)
+        return {**shown, "data": readable_data(event, self.context["view"].actor)}
 
 
 class EventFilters(RecordFilters):

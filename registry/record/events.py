@@ -10,6 +10,7 @@ from django.db import connection, models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from registry.kit.actors import Actor
 from registry.kit.registrations import Registrations
 from registry.kit.text import storable
 from registry.record.audit import AuditSubject, subject_of
@@ -17,6 +18,9 @@ from registry.record.models import Delivery, Event, Subscription
 
 # Every kind of event, with a sentence that describes it.
 EVENT_KINDS: Registrations[str] = Registrations("event kind")
+
+# Kinds whose data only actors with a right may read here, and that are sent only to subscriptions that name them.
+EVENT_RIGHTS: Registrations[str] = Registrations("right to read an event's data")
 
 # Events of one kind and object within this time share a delivery. With the sweeper's 15 s, this stays below the
 # 30 s promised for a first attempt.
@@ -71,7 +75,19 @@ def _subscriptions_to(event: Event, also_to: Sequence[Subscription]) -> list[Sub
     named = {subscription.pk for subscription in also_to}
     of_its_model = Q(model=None) | Q(model__slug=event.model_slug)
     candidates = Subscription.objects.filter(of_its_model | Q(pk__in=named), enabled=True)
-    return [row for row in candidates if row.pk in named or not row.kinds or event.kind in row.kinds]
+    is_for_all = event.kind not in EVENT_RIGHTS
+    return [
+        row
+        for row in candidates
+        if row.pk in named or event.kind in row.kinds or (is_for_all and not row.kinds)
+    ]
+
+
+def readable_data(event: Event, by: Actor) -> dict[str, Any]:
+    """What this actor may read of an event."""
+    if event.kind not in EVENT_RIGHTS or EVENT_RIGHTS[event.kind] in by.rights:
+        return dict(event.data)
+    return {"hidden": f"You lack the right to {EVENT_RIGHTS[event.kind].replace('_', ' ')}."}
 
 
 def _add_to_group(subscription: Subscription, event: Event) -> None:

@@ -301,6 +301,7 @@ class TestNothingToAppeal:
         decision = removed(policy, rita)
         FinalDecision.objects.update(made_at=timezone.now() - timedelta(days=184))
         type(decision).objects.update(received_at=timezone.now() - timedelta(days=185))
+        decision.refresh_from_db()
 
         with pytest.raises(NothingToAppeal, match="183 days"):
             appealed(decision)
