@@ -13,6 +13,8 @@ from moderation.cases.models import Case
 from moderation.review.models import Reviewer, Verdict
 from moderation.review.taking import put_back, take, take_next
 from moderation.rights import ModerationRole
+from registry.access.policies import actor_from_user
+from registry.kit.actors import Source
 from tests.support.browser import chromium, open_page
 from tests.support.cases import a_case, a_guideline, a_reviewer, decide
 from tests.support.decision_rows import a_box, a_list_policy, a_png
@@ -358,12 +360,12 @@ def test_an_address_opens_its_case_once(visit, policy, rita):
     page.reload()
 
     page.get_by_role("heading", name="Waiting cases").wait_for()
-    assert not Case.objects.filter(claimed_by=rita.user_id).exists()
+    assert not Case.objects.filter(claimed_by=rita).exists()
 
 
 def test_an_address_does_not_replace_the_open_case(visit, policy, rita):
     first, second = cases(policy, "one", "two")
-    take(case=first, by=rita)
+    take(case=first, by=actor_from_user(rita, Source.ADMIN))
 
     page = visit(rita, f"{PAGE}?case={second.pk}")
 
@@ -376,7 +378,7 @@ def test_a_case_that_another_person_has_by_now_goes(visit, policy, rita):
     page = visit(rita)
     page.keyboard.press("Enter")
     shows(page, "one")
-    put_back(case=first, by=rita)
+    put_back(case=first, by=actor_from_user(rita, Source.ADMIN))
     take(case=first, by=a_reviewer())
 
     page.keyboard.press("s")
