@@ -32,7 +32,10 @@ class Appeal(models.Model):
 
     class Meta:
         ordering = ["-pk"]
-        indexes = [models.Index(fields=["tenant", "-id"], name="appeal_of_tenant")]
+        indexes = [
+            models.Index(fields=["tenant", "-id"], name="appeal_of_tenant"),
+            models.Index(fields=["-answered_at", "due_at", "-id"], name="appeal_open_first"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["contested"],

@@ -36,6 +36,11 @@ def waiting_cases() -> QuerySet[Case]:
     return Case.objects.filter(status=CaseStatus.WAITING)
 
 
+def cases_without_queue(*, is_lead: bool) -> Q:
+    """What people get who choose no queue. Leads get the escalated ones, too, as their queue can be deleted."""
+    return CASES_FOR_ANYBODY | ESCALATED_CASES if is_lead else CASES_FOR_ANYBODY
+
+
 def cases_of(queue: ReviewQueue) -> Q:
     """What the queue takes."""
     wanted = Q(is_escalated=queue.takes_escalated, harm__gte=queue.least_harm)

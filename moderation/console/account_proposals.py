@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -14,7 +15,8 @@ from django.utils.safestring import SafeString
 
 from moderation.cases.selectors import hidden_decisions
 from moderation.deciding.models import Decision
-from moderation.review.models import AccountProposal, Strike
+from moderation.review.models import AccountProposal, FinalDecision, Strike
+from moderation.review.selectors import restricted_finals
 from moderation.review.strikes import decide_proposal, remove_strike, weight_of_strikes
 from moderation.review.transitions import ProposalStatus
 from moderation.rights import ModerationRight
@@ -52,10 +54,16 @@ def strikes_of(proposal: AccountProposal, by: Actor) -> list[ShownStrike]:
     rows = Strike.objects.filter(tenant=proposal.tenant_id, author_id=proposal.author_id)
     strikes = list(rows.select_related("final__verdict")[:_STRIKES])
     decisions = Decision.objects.filter(pk__in=[one.final.decision_id for one in strikes])
-    hidden = set(
+    hidden: set[UUID | int | None] = set(
         decisions.annotate(is_hidden=hidden_decisions(by)).filter(is_hidden=True).values_list("pk", flat=True)
     )
-    return [ShownStrike(one, one.final.decision_id in hidden, *_state(one)) for one in strikes]
+    if ModerationRight.SEE_RESTRICTED not in by.rights:  # the decision may be gone
+        finals = FinalDecision.objects.filter(restricted_finals(), pk__in=[one.final_id for one in strikes])
+        hidden.update(finals.values_list("pk", flat=True))
+    return [
+        ShownStrike(one, not hidden.isdisjoint((one.final.decision_id, one.final_id)), *_state(one))
+        for one in strikes
+    ]
 
 
 def _state(strike: Strike) -> tuple[str, Tone]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import BooleanField, Q, QuerySet, Value, When
+from django.db.models import BooleanField, F, Q, QuerySet, Value, When
 from django.db.models import Case as Choose
 from django.http import HttpRequest
 from django.urls import reverse
@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from moderation.appeals.models import Appeal
 from moderation.appeals.transitions import AppealStatus
-from moderation.console.case_page import VERDICT_TONES, sees_restricted, who_decided
+from moderation.console.case_page import VERDICT_TONES, sees_restricted, who_decided, without_hidden_verdicts
 from moderation.policies.rules import Ruling
 from moderation.reports.models import Report
 from moderation.reports.services import reporter_record
@@ -53,6 +53,7 @@ class AnsweredByPeople(OwnPage):
 
     right = ModerationRight.REVIEW
     model: Any
+    decided_case: str  # the column of the case whose verdict a row tells
     list_filter_submit = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -65,10 +66,13 @@ class AnsweredByPeople(OwnPage):
                 When(overdue, then=Value(True)), default=Value(False), output_field=BooleanField()
             )
         )
-        return rows if sees_restricted(actor(request)) else rows.filter(case__is_restricted=False)
+        by = actor(request)
+        rows = without_hidden_verdicts(rows, self.decided_case, by)
+        return rows if sees_restricted(by) else rows.filter(case__is_restricted=False)
 
-    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        return ("-is_overdue", "-pk")
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Open ones by their deadline, then what was answered last: in the order of an index."""
+        return (F("answered_at").desc(nulls_first=True), "due_at", "-pk")
 
     @display(description="case", ordering="case")
     def case_link(self, row: Any) -> SafeString:
@@ -100,6 +104,7 @@ class AppealPage(AnsweredByPeople, ModelAdmin[Appeal]):
         "and the author is told."
     )
     own_template = "admin/moderation/appeal.html"
+    decided_case = "contested__verdict__case"
     list_display = [
         "name", state_column("status", APPEAL_TONES), "moment_due", "case_link", "content", text_column("text", "text"), "author",
         "tenant",
@@ -143,6 +148,7 @@ class ReportPage(AnsweredByPeople, ModelAdmin[Report]):
         "each reporter is told what came of it."
     )
     own_template = "admin/moderation/report.html"
+    decided_case = "case"
     list_display = [
         "name", state_column("status", REPORT_TONES), "moment_due", "case_link", "code", text_column("text", "text"),
         "reporter", "tenant",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from moderation.cases.models import SEVERE, Case, Harm
+from moderation.cases.models import SEVERE, Case, CaseSource, Harm
 from moderation.cases.selectors import cases_matching, visible_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.console.case_page import (
@@ -25,6 +25,7 @@ from moderation.console.case_page import (
 )
 from moderation.console.case_verbs import CASE_VERBS, DecideManyForm
 from moderation.policies.rules import Ruling
+from moderation.privacy.looks import record_look
 from moderation.review.models import Verdict
 from moderation.review.transitions import VerdictStatus
 from moderation.review.verdicts import actions_for, decide_many
@@ -101,7 +102,10 @@ class CasePage(VerbPages, OwnPage, ModelAdmin[Case]):
         if not self.has_right(request):
             return Case.objects.none()
         standing = Verdict.objects.exclude(status=VerdictStatus.UNDONE).select_related("action")
-        rows = Case.objects.annotate(awaits_second=awaits_second_review())
+        of_appeal = Q(source=CaseSource.APPEAL) & Q(awaits_second_review("about__case"))
+        rows = Case.objects.annotate(
+            awaits_second=ExpressionWrapper(Q(awaits_second_review()) | of_appeal, BooleanField())
+        )
         rows = rows.prefetch_related(Prefetch("verdicts", standing, to_attr="standing"))
         return visible_cases(rows, sees_restricted=sees_restricted(actor(request)))
 
@@ -131,6 +135,7 @@ class CasePage(VerbPages, OwnPage, ModelAdmin[Case]):
 
     def shown(self, request: HttpRequest, row: Case) -> dict[str, Any]:
         by = actor(request)
+        record_look(case=row, by=by)  # the page has what people wrote about it
         buttons = self.verb_buttons(request, row)
         groups = {
             group.name.lower(): [one for one in buttons if one.group == group]

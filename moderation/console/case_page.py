@@ -67,10 +67,10 @@ def sees_restricted(by: Actor) -> bool:
     return ModerationRight.SEE_RESTRICTED in by.rights
 
 
-def awaits_second_review() -> Exists:
-    """Whether another person is to decide a case again without knowing what was decided."""
+def awaits_second_review(case: str = "pk") -> Exists:
+    """Whether another person is to decide a case again without knowing what was decided. `case`: its column."""
     again = Case.objects.filter(
-        about__case=OuterRef("pk"),
+        about__case=OuterRef(case),
         source=CaseSource.SECOND_REVIEW,
         status__in=[CaseStatus.WAITING, CaseStatus.DECIDED],
     )
@@ -81,6 +81,11 @@ def hides_verdicts(case: Any, by: Actor) -> bool:
     """A second review is only worth something if the second person does not know the first one's verdict."""
     is_second = case.source == CaseSource.SECOND_REVIEW and case.status == CaseStatus.WAITING
     return ModerationRight.LEAD not in by.rights and (is_second or case.awaits_second)
+
+
+def without_hidden_verdicts(rows: QuerySet[Any], case: str, by: Actor) -> QuerySet[Any]:
+    """Rows that tell nothing of a verdict that a second person must not know. `case`: the column of the verdict's case."""
+    return rows if ModerationRight.LEAD in by.rights else rows.filter(~awaits_second_review(case))
 
 
 def case_context(case: Any, by: Actor) -> dict[str, Any]:
@@ -103,7 +108,7 @@ def case_context(case: Any, by: Actor) -> dict[str, Any]:
         "verdicts": [] if is_blind else _verdicts(case, by),
         "finals": [] if is_blind else _finals(case, decisions),
         "again": [] if is_blind else _again(case, by),
-        "reports": list(case.reports.order_by("pk")[:_REPORTS]),
+        "reports": [] if is_blind else list(case.reports.order_by("pk")[:_REPORTS]),
         "appeals": [] if is_blind else _appeals(case, by),
     }
 

@@ -124,7 +124,7 @@ CASE_VERBS = (
     Verb(
         "return", "Return to its queue", _LEAD, ReasonForm, _return,
         fits=lambda case: _is_waiting(case) and has_somebody(case), group=VerbGroup.RELEASE,
-        warning="Whoever has it or holds it loses it, and everybody can get it again.",
+        warning="It is taken from the current reviewer, and anybody can get it again.",
     ),
     Verb(
         "escalate", "Escalate", _LEAD, ReasonForm, _escalate, why_not=_who_looks, group=VerbGroup.RELEASE,

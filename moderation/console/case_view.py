@@ -27,7 +27,7 @@ from django.utils import timezone
 from moderation.appeals.models import Appeal
 from moderation.cases.likeness import PictureRows
 from moderation.cases.models import Case, CaseSource, Guideline, Harm
-from moderation.cases.selectors import visible_cases
+from moderation.cases.selectors import restricted_decisions, visible_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.console.decision_page import (
     VersionLinks,
@@ -46,6 +46,7 @@ from moderation.reports.models import Report
 from moderation.reports.transitions import ReportStatus
 from moderation.review.finals import content_key
 from moderation.review.models import FinalDecision, Verdict
+from moderation.review.selectors import restricted_finals
 from moderation.review.strikes import active_strikes
 from moderation.review.transitions import VerdictStatus
 from moderation.review.verdicts import actions_for
@@ -58,12 +59,14 @@ _EQUALS_SHOWN, _REPORTS_SHOWN, _HISTORY_SHOWN, _SIMILAR_SHOWN = 30, 20, 5, 5
 _SEARCHED = 200  # of decided cases with the same text, whose pictures are compared
 _INLINE_BYTES = 256 << 10
 _NO_LINKS = VersionLinks({}, {})  # reviewers are told the version; its page is for other work
+_RIGHT = Count("pk", filter=Q(status=ReportStatus.ACTION))  # of reports
+_ANSWERED = Count("pk", filter=Q(status__in=[ReportStatus.ACTION, ReportStatus.NO_ACTION]))
 _HARM_TONES = {Harm.LOW: Tone.IDLE, Harm.MEDIUM: Tone.BUSY, Harm.HIGH: Tone.WARN, Harm.CRITICAL: Tone.BAD}
 _WHY = {
     CaseSource.REVIEW: "The policy wants a person to decide.",
     CaseSource.FAILURE: "A detector failed. If you do not decide, the content is decided by itself when the detector is back.",
     CaseSource.AUDIT: "Random audit: the policy allowed it. Decide as if nothing had been decided yet.",
-    CaseSource.REPORT: "Somebody reported it.",
+    CaseSource.REPORT: "Reported.",
     CaseSource.APPEAL: "The author appeals against what was decided.",
     CaseSource.SECOND_REVIEW: "Second review: another person decided it before. You are not told what they decided.",
     CaseSource.DISAGREEMENT: "Two reviewers disagree. Your verdict counts.",
@@ -131,12 +134,12 @@ def case_context(case: Case, by: Actor) -> dict[str, Any]:
         "appeal": _appeal(case),
         "first_verdicts": _first_verdicts(case),
     }
-    if items:
-        decision = decisions().get(pk=items[0].decision_id)
+    decision = decisions().filter(pk=items[0].decision_id).first() if items else None
+    if decision is not None:  # else it was erased since
         context |= _content(case, decision)
         context |= {
             "thread": _thread(decision, by),
-            "author": _author(case, decision),
+            "author": _author(case, decision, by),
             "similar": _similar(case, by),
         }
     return context
@@ -150,6 +153,7 @@ def _content(case: Case, decision: Decision) -> dict[str, Any]:
     content = getattr(decision, "content", None)
     return {
         "decision": decision,
+        "links_item": decision.url.lower().startswith(("https://", "http://")),  # callers send any scheme
         "is_stored": content is not None,
         "texts": marked_texts(content, evidence),
         "pictures": _marked_pictures(case, decision, evidence) if content is not None else [],
@@ -215,16 +219,11 @@ def _reports(case: Case) -> list[ReportShown]:
     reporters = {report.reporter_id for report in reports if report.reporter_id}
     records: Mapping[str, tuple[int, int]] = {}
     if reporters:
-        rows = (
-            Report.objects.filter(tenant=case.tenant_id, reporter_id__in=reporters)
-            .order_by()
-            .values("reporter_id")
-            .annotate(
-                answered=Count("pk", filter=~Q(status=ReportStatus.OPEN)),
-                right=Count("pk", filter=Q(status=ReportStatus.ACTION)),
-            )
-        )
-        records = {row["reporter_id"]: (row["answered"], row["right"]) for row in rows}
+        rows = Report.objects.filter(tenant=case.tenant_id, reporter_id__in=reporters)
+        if case.source == CaseSource.SECOND_REVIEW and case.about is not None:
+            rows = rows.exclude(case=case.about.case_id)  # their answers would tell the first verdict
+        counted = rows.order_by().values("reporter_id").annotate(answered=_ANSWERED, right=_RIGHT)
+        records = {row["reporter_id"]: (row["answered"], row["right"]) for row in counted}
     return [ReportShown(report, *records.get(report.reporter_id, (0, 0))) for report in reports]
 
 
@@ -245,21 +244,21 @@ def _first_verdicts(case: Case) -> list[Verdict]:
 
 
 def _thread(decision: Decision, by: Actor) -> list[tuple[datetime, Decision]]:
-    """The conversation around the content, in order. Contents of restricted cases are only there for those who may see them."""
+    """The conversation around the content, in order. Restricted ones are only there for those who may see them."""
     if not decision.thread:
         return []
     rows = Decision.objects.filter(tenant=decision.tenant_id, thread=decision.thread).exclude(pk=decision.pk)
     if decision.content_id:
         rows = rows.exclude(content_id=decision.content_id)
     if ModerationRight.SEE_RESTRICTED not in by.rights:
-        rows = rows.exclude(Exists(Case.objects.filter(is_restricted=True, items__decision=OuterRef("pk"))))
+        rows = rows.exclude(restricted_decisions())
     rows = rows.select_related("content").defer("evidence", "findings")
     before = rows.filter(received_at__lte=decision.received_at).order_by("-received_at")[:_NEIGHBOURS]
     after = rows.filter(received_at__gt=decision.received_at).order_by("received_at")[:_NEIGHBOURS]
     return [(one.received_at, one) for one in (*reversed(before), decision, *after)]
 
 
-def _author(case: Case, decision: Decision) -> AuthorHistory | None:
+def _author(case: Case, decision: Decision, by: Actor) -> AuthorHistory | None:
     """What stands about the author's other contents, their strikes, and reports against them."""
     if not decision.author_id:
         return None
@@ -271,20 +270,25 @@ def _author(case: Case, decision: Decision) -> AuthorHistory | None:
         .exclude(content_key=content_key(decision))
         .defer("notice", "statement")
     )
-    if case.source == CaseSource.SECOND_REVIEW:
-        finals = finals.exclude(verdict=case.about_id)  # it would tell the first verdict
-    strikes = active_strikes(decision.tenant_id, decision.author_id).aggregate(
-        count=Count("pk"), weight=Sum("weight")
-    )
+    if ModerationRight.SEE_RESTRICTED not in by.rights:
+        finals = finals.exclude(restricted_finals())
+    strikes = active_strikes(decision.tenant_id, decision.author_id)
     reports = Report.objects.filter(
         decision__tenant=decision.tenant_id, decision__author_id=decision.author_id
-    ).aggregate(count=Count("pk"), right=Count("pk", filter=Q(status=ReportStatus.ACTION)))
+    )
+    if case.source == CaseSource.SECOND_REVIEW and case.about is not None:
+        # Each would tell the first verdict.
+        finals = finals.exclude(verdict=case.about_id)
+        strikes = strikes.exclude(final__verdict=case.about_id)
+        reports = reports.exclude(case=case.about.case_id)
+    weights = strikes.aggregate(count=Count("pk"), weight=Sum("weight"))
+    answers = reports.aggregate(count=Count("pk"), right=_RIGHT)
     return AuthorHistory(
         list(finals.order_by("-made_at")[:_HISTORY_SHOWN]),
-        strikes["count"],
-        strikes["weight"] or 0.0,
-        reports["count"],
-        reports["right"],
+        weights["count"],
+        weights["weight"] or 0.0,
+        answers["count"],
+        answers["right"],
     )
 
 

@@ -42,7 +42,7 @@ class NewErasureForm(forms.Form):
         Tenant.objects.order_by("slug"),
         required=False,
         widget=forms.Select(attrs=_SELECT),
-        empty_label="no tenant: contents of people",
+        empty_label="No tenant",
         help_text="Ids are only unique within a tenant.",
     )
     reason = forms.CharField(

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from moderation.cases.models import ReviewQueue
-from moderation.cases.selectors import CASES_FOR_ANYBODY, cases_of, visible_cases, waiting_cases
+from moderation.cases.selectors import cases_of, cases_without_queue, visible_cases, waiting_cases
 from moderation.rights import ModerationRight
 from registry.kit.actors import Actor
 from registry.kit.admin.navigation import COUNTED_AT_MOST, Badge
@@ -48,7 +48,8 @@ def queue_lines(by: Actor) -> tuple[list[QueueLine], OwnCases]:
     now = timezone.now()
     on_hold = Q(on_hold_until__gt=now)
     shared = Q(assigned_to=None)
-    wanted = {_ALL: CASES_FOR_ANYBODY & shared} | {queue.name: cases_of(queue) & shared for queue in queues}
+    without_queue = cases_without_queue(is_lead=ModerationRight.LEAD in by.rights)
+    wanted = {_ALL: without_queue & shared} | {queue.name: cases_of(queue) & shared for queue in queues}
     counts: dict[str, Any] = {
         "assigned": Count("pk", filter=Q(assigned_to=by.user_id) & ~on_hold),
         "on_hold": Count("pk", filter=Q(assigned_to=by.user_id) & on_hold),
@@ -76,7 +77,9 @@ def queue_lines(by: Actor) -> tuple[list[QueueLine], OwnCases]:
 
 def waiting_badge(request: HttpRequest) -> Badge | None:
     """How many cases wait for anybody, beside the link in the sidebar."""
-    sees_restricted = ModerationRight.SEE_RESTRICTED in actor(request).rights
-    cases = visible_cases(waiting_cases().filter(CASES_FOR_ANYBODY), sees_restricted=sees_restricted)
+    rights = actor(request).rights
+    wanted = cases_without_queue(is_lead=ModerationRight.LEAD in rights)
+    sees_restricted = ModerationRight.SEE_RESTRICTED in rights
+    cases = visible_cases(waiting_cases().filter(wanted), sees_restricted=sees_restricted)
     count = cases.order_by().values("pk")[: COUNTED_AT_MOST + 1].count()
     return Badge(count, "1 case waits" if count == 1 else f"{count} cases wait")

@@ -16,11 +16,12 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from moderation.console.search import row_named
 from moderation.policies.models import Policy
 from moderation.policies.rules import split_detector
 from moderation.policies.selectors import policies
 from moderation.quality import golden_sets
-from moderation.quality.api import verdicts_response
+from moderation.quality.api import USUAL_DAYS, verdicts_response
 from moderation.quality.estimates import Estimate
 from moderation.quality.judged_contents import MOST, ReceivedPeriod, read_judged_contents
 from moderation.quality.report_cards import (
@@ -46,7 +47,6 @@ from registry.kit.admin.theme import NumberInput, TextInput, actor
 from registry.kit.text import MAX_REASON
 
 PERIODS = {30: "30 days", 90: "90 days", 365: "a year"}
-USUAL_DAYS = 90
 _NO_MODEL = 0  # report cards belong to no Model
 _SETS_SHOWN = 50
 _SELECT = {"class": "rh-input"}
@@ -139,7 +139,7 @@ def settle_reviewer_flag(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404
     try:
         settle_flag(user=user, note=request.POST.get("note", ""), by=by)
-        messages.success(request, f"{user}'s double reviews are assessed afresh from now on.")
+        messages.success(request, f"{user}'s second reviews are assessed afresh from now on.")
     except RoundhouseError as error:
         messages.error(request, str(error))
     return redirect("report-card")
@@ -247,7 +247,7 @@ def _why_no_golden_set(model: Model) -> str:
         )
     if len(golden_sets.known_labels(model)) < 2:
         return f"No version of {model.slug} is ready that has at least two labels, so there is nothing to call the contents."
-    if not golden_sets.codes_to_choose():
+    if not golden_sets.has_violations():
         return "Nobody has found a violation yet. A golden set needs contents that violate, and contents that do not."
     return ""
 
@@ -282,8 +282,7 @@ def _period(days: int) -> ReceivedPeriod:
 
 
 def _policy(values: QueryDict) -> Policy | None:
-    name = values.get("policy", "")
-    return policies().filter(name=name).first() if name and "\0" not in name else None
+    return row_named(policies(), values.get("policy", ""))
 
 
 def _address(*, days: int, policy: Policy | None) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -24,15 +23,16 @@ from moderation.cases.selectors import visible_cases, waiting_cases
 from moderation.console.case_view import case_context
 from moderation.console.decision_page import picture_response
 from moderation.console.queue_list import queue_lines
+from moderation.console.search import row_named
 from moderation.errors import AlreadyDecided, BudgetSpent, UnknownCase
-from moderation.privacy.looks import record_look, record_looks_at_cases
+from moderation.privacy.looks import record_look, record_looks
 from moderation.review import taking
 from moderation.review.budgets import budget_left, reviewer_of
 from moderation.review.models import ReviewAction, Reviewer, Verdict
+from moderation.review.reviewers import people_who_review
 from moderation.review.transitions import VerdictStatus
 from moderation.review.verdicts import UNDO_FOR, give_verdict, undo_verdict
 from moderation.rights import ModerationRight
-from registry.access.policies import roles_with
 from registry.errors import Conflict, Invalid, NotAllowed, NotFound, RoundhouseError
 from registry.kit.actors import Actor, require_right
 from registry.kit.admin.theme import actor
@@ -73,28 +73,23 @@ def review_page(request: HttpRequest) -> HttpResponse:
     require_right(by, ModerationRight.REVIEW, model_id=_NO_MODEL)
     reviewer = reviewer_of(taking.person_of(by))
     case = _visible(by).filter(claimed_by=reviewer.user_id, claimed_until__gt=timezone.now()).first()
-    chosen = ReviewQueue.objects.filter(name=request.GET.get("queue", "")).first()
+    chosen = row_named(ReviewQueue.objects.all(), request.GET.get("queue", ""))
+    wanted = request.GET.get("case", "")
     context = {
         "title": "Review",
         "stage": _draw_case(request, case) if case is not None else _draw_start(request),
         "line": _draw_line(request),
         "reviewer": reviewer,
         "queue": chosen.name if chosen is not None else "",
-        "opens": request.GET.get("case", "") if case is None else "",
+        "opens": "" if case is not None and str(case.pk) == wanted else wanted,
         "holds": HOLDS,
-        "people": _other_reviewers(reviewer),
+        "people": [person for person in people_who_review() if person.pk != reviewer.user_id],
         "keys": KEYS,
         "lease_s": int(taking.LEASE.total_seconds()),
     }
     return TemplateResponse(
         request, f"{_TEMPLATES}/page.html", {**admin.site.each_context(request), **context}
     )
-
-
-def _other_reviewers(reviewer: Reviewer) -> list[User]:
-    """To whom a case can be handed over."""
-    people = User.objects.filter(is_active=True, groups__name__in=roles_with(ModerationRight.REVIEW))
-    return list(people.exclude(pk=reviewer.user_id).distinct().order_by("username"))
 
 
 def _answering(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -141,8 +136,11 @@ def _case(pk: int, by: Actor) -> Case:
 @require_GET
 @_answering
 def show_queues(request: HttpRequest) -> HttpResponse:
-    """What waits, and the budget; asked for every half minute."""
-    return JsonResponse({"line": _draw_line(request), "start": _draw_start(request)})
+    """The budget, and what waits unless the page shows a case; asked for every half minute."""
+    answer = {"line": _draw_line(request)}
+    if request.GET.get("only") != "line":
+        answer["start"] = _draw_start(request)
+    return JsonResponse(answer)
 
 
 @require_POST
@@ -159,7 +157,7 @@ def open_case(request: HttpRequest, case: Case, by: Actor) -> HttpResponse:
 @_on_case
 def decide(request: HttpRequest, case: Case, by: Actor) -> HttpResponse:
     """Give the verdict, and answer with the next case. Whoever was too late is told what was decided, and goes on, too."""
-    action = ReviewAction.objects.filter(name=request.POST.get("action", "")).first()
+    action = row_named(ReviewAction.objects.all(), request.POST.get("action", ""))
     if action is None:
         raise Invalid("There is no such action; reload the page.")
     try:
@@ -247,9 +245,8 @@ def escalate(request: HttpRequest, case: Case, by: Actor) -> HttpResponse:
 
 @_on_case
 def hand_over(request: HttpRequest, case: Case, by: Actor) -> HttpResponse:
-    pk = request.POST.get("person", "")
-    people = User.objects.filter(is_active=True, groups__name__in=roles_with(ModerationRight.REVIEW))
-    to = people.filter(pk=int(pk)).first() if pk.isdecimal() else None
+    chosen = request.POST.get("person", "")
+    to = next((person for person in people_who_review() if str(person.pk) == chosen), None)
     if to is None:
         raise Invalid("Choose a person who reviews.")
     taking.hand_over(case=case, to=to, note=request.POST.get("note", ""), by=by)
@@ -294,7 +291,7 @@ def show_picture(request: HttpRequest, *, pk: int, decision: UUID, number: int) 
 def _next(request: HttpRequest, **answer: Any) -> HttpResponse:
     """Answer with the next case of the queue that the page names, or with why there is none."""
     by, name = actor(request), request.POST.get("queue", "")
-    queue = ReviewQueue.objects.filter(name=name).first() if name else None
+    queue = row_named(ReviewQueue.objects.all(), name)
     if name and queue is None:
         answer.setdefault("problem", "This queue was removed, so you get cases of all queues.")
     try:
@@ -316,7 +313,7 @@ def _draw_case(request: HttpRequest, case: Case) -> str:
     by = actor(request)
     context = case_context(case, by)
     record_look(case=case, by=by)
-    record_looks_at_cases(decisions=[one.pk for _, one in context.get("thread", [])], by=by)
+    record_looks(decisions=[one.pk for _, one in context.get("thread", [])], by=by)
     return _draw(request, "case.html", context)
 
 

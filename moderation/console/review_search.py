@@ -9,7 +9,7 @@ from django.urls import reverse
 from moderation.appeals.models import Appeal
 from moderation.cases.models import Case
 from moderation.cases.selectors import cases_matching, visible_cases
-from moderation.console.case_page import sees_restricted
+from moderation.console.case_page import sees_restricted, without_hidden_verdicts
 from moderation.deciding.models import Decision
 from moderation.deciding.selectors import decisions_matching
 from moderation.reports.models import Report
@@ -44,6 +44,7 @@ def find_appeals(request: HttpRequest, text: str) -> list[Hit]:
     if number := _APPEAL.fullmatch(text):
         matching |= Q(pk=int(number["number"]))
     appeals = Appeal.objects.filter(matching).select_related("contested")
+    appeals = without_hidden_verdicts(appeals, "contested__verdict__case", by)
     seen = appeals if sees_restricted(by) else appeals.filter(case__is_restricted=False)
     return [
         Hit(
@@ -63,7 +64,7 @@ def find_reports(request: HttpRequest, text: str) -> list[Hit]:
     matching = Q(reporter_id=text) | Q(decision__in=decisions)
     if number := _REPORT.fullmatch(text):
         matching |= Q(pk=int(number["number"]))
-    reports = Report.objects.filter(matching)
+    reports = without_hidden_verdicts(Report.objects.filter(matching), "case", by)
     seen = reports if sees_restricted(by) else reports.filter(case__is_restricted=False)
     return [
         Hit(

@@ -238,7 +238,7 @@ class ActionPage(VerbPages, SetUpByLeads, ModelAdmin[ReviewAction]):
     verbs = (
         Verb(
             "retire", "Retire", ModerationRight.LEAD, ReasonForm, _retire, fits=lambda action: not action.is_retired,
-            group=VerbGroup.MORE, warning="Nobody can take it any more, and its key is free. This cannot be undone.",
+            group=VerbGroup.MORE, warning="Reviewers can no longer use it, and its key is free. This cannot be undone.",
         ),
     )  # fmt: skip
     list_display = [

@@ -1,6 +1,8 @@
 """What the search over everything finds of moderation: policies, and decisions by request id or content id."""
 
-from django.db.models import Q
+from typing import TypeVar
+
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -11,6 +13,13 @@ from moderation.policies.selectors import policies
 from moderation.rights import ModerationRight
 from registry.kit.admin.search import HITS_PER_SOURCE, Hit
 from registry.kit.admin.theme import actor
+
+Row = TypeVar("Row", bound=Model)
+
+
+def row_named(rows: QuerySet[Row], name: str) -> Row | None:
+    """The row with the name that a browser sent. PostgreSQL refuses to be asked for NUL, which no name has."""
+    return rows.filter(name=name).first() if name and "\0" not in name else None
 
 
 def find_policies(request: HttpRequest, text: str) -> list[Hit]:

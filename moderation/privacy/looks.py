@@ -5,10 +5,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from moderation.cases.models import Case
+from moderation.cases.models import Case, CaseItem
 from moderation.cases.selectors import restricted_decisions
 from moderation.deciding.models import Decision
 from moderation.rights import ModerationRight
@@ -28,21 +28,24 @@ def record_look_at_decision(*, decision: Decision, by: Actor) -> bool:
     """The same for the page of a decision, and for its pictures. Whoever may not see restricted contents is not shown it."""
     if ModerationRight.SEE_RESTRICTED not in by.rights:
         return False
-    if record_looks_at_cases(decisions=[decision.pk], by=by):
-        return True
-    restricted = Decision.objects.filter(restricted_decisions(), pk=decision.pk)
-    if not restricted.exists() or _restricted_cases([decision.pk]).exists():
-        return False
-    return _record(AuditSubject("decision", str(decision.pk), f"decision {decision.request_id}"), by)
+    return record_looks(decisions=[decision.pk], by=by) > 0
 
 
-def record_looks_at_cases(*, decisions: Collection[UUID], by: Actor) -> int:
-    """The same for contents that are shown beside another, as in a conversation; return how many cases were recorded."""
-    return sum(_record(subject_of(case), by) for case in _restricted_cases(decisions))
+def record_looks(*, decisions: Collection[UUID], by: Actor) -> int:
+    """The same for contents that are shown beside another, as in a conversation; return how many looks were recorded.
 
-
-def _restricted_cases(decisions: Collection[UUID]) -> QuerySet[Case]:
-    return Case.objects.filter(is_restricted=True, items__decision__in=decisions).distinct().order_by("pk")
+    A look is recorded at the restricted cases of a content, or at its decision if it is in none.
+    """
+    cases = Case.objects.filter(is_restricted=True, items__decision__in=decisions).distinct().order_by("pk")
+    in_no_case = Decision.objects.filter(restricted_decisions(), pk__in=decisions).exclude(
+        Exists(CaseItem.objects.filter(decision=OuterRef("pk"), case__is_restricted=True))
+    )
+    subjects = [subject_of(case) for case in cases]
+    subjects += [
+        AuditSubject("decision", str(decision.pk), f"decision {decision.request_id}")
+        for decision in in_no_case.only("pk").order_by("pk")
+    ]
+    return sum(_record(subject, by) for subject in subjects)
 
 
 @transaction.atomic

@@ -32,12 +32,14 @@ class DoubleReview:
     """A content that two reviewers judged blind.
 
     `wrong`: whom a third verdict contradicted. None if the two agree, and as long as there is no third verdict.
+    `settled`: of the two, whoever was talked with since.
     """
 
     first: int
     second: int
     agree: bool
     wrong: int | None = None
+    settled: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if self.first == self.second:
@@ -68,8 +70,8 @@ class ReviewerRecord:
 def assess_reviewers(reviews: Iterable[DoubleReview]) -> dict[int, ReviewerRecord]:
     """Judge everybody in the double reviews, which are in the order of time.
 
-    A flag stays: leave out a reviewer's reviews from before a flag that a person has dealt with. Who gets a third verdict
-    must not depend on which of the two is suspected.
+    A flag stays until a person has dealt with it: settled reviews no longer count against that reviewer, but still say
+    something about their partners. Who gets a third verdict must not depend on which of the two is suspected.
     """
     histories: dict[int, _History] = {}
     for review in reviews:
@@ -101,13 +103,18 @@ class _History:
     found_wrong: int = 0
     flagged_at: int | None = None
     by_partner: dict[int, NDArray[np.float64]] = field(default_factory=dict)  # a column for each of theirs
+    unsettled: dict[int, NDArray[np.float64]] = field(
+        default_factory=dict
+    )  # the same, of what counts against them
     said_by: dict[int, NDArray[np.float64]] = field(default_factory=dict)  # the same, weighed over theirs
     said_by_all: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(_RATES)))
 
     def add(self, review: DoubleReview, reviewer: int, partner: int, likelihood: NDArray[np.float64]) -> None:
-        self.count += 1
-        self.disagreements += not review.agree
-        self.found_wrong += review.wrong == reviewer
+        if reviewer not in review.settled:
+            self.count += 1
+            self.disagreements += not review.agree
+            self.found_wrong += review.wrong == reviewer
+            self.unsettled[partner] = self.unsettled.get(partner, 0.0) + likelihood
         table = self.by_partner.get(partner, 0.0) + likelihood
         said = _log_mean(table)
         self.said_by_all = self.said_by_all - self.said_by.get(partner, 0.0) + said
@@ -118,10 +125,12 @@ class _History:
             self.flagged_at = self.count
 
     def evidence(self, reviewer: int, histories: dict[int, "_History"]) -> float:
+        if not self.unsettled:
+            return 1.0
         # A partner's rate is judged without the reviewer's word; what the two did together is in the table.
-        partners = [histories[partner] for partner in self.by_partner]
+        partners = [histories[partner] for partner in self.unsettled]
         said_by_others = np.array([partner.said_by_all - partner.said_by[reviewer] for partner in partners])
-        tables = np.array(list(self.by_partner.values())) + said_by_others[:, np.newaxis, :]
+        tables = np.array(list(self.unsettled.values())) + said_by_others[:, np.newaxis, :]
         by_rate = _log_mean(tables).sum(axis=0)
         log_odds = by_rate[1 : 1 + len(CARELESS_RATES)] - by_rate[0]
         return float(np.exp(np.minimum(log_odds, _MOST_LOG_ODDS)).mean())

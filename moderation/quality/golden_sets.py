@@ -1,6 +1,7 @@
 """Golden sets from verdicts: contents that people judged, with the labels that a detector should have given them."""
 
 import base64
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from inference.pipelines.image_classification import ImageClassification
 from inference.pipelines.text_classification import TextClassification
@@ -133,14 +134,22 @@ def made_from_verdicts() -> QuerySet[VerdictGoldenSet]:
 
 
 def codes_to_choose() -> list[tuple[str, int]]:
-    """The violations in verdicts about contents, with the number of verdicts; the most frequent first."""
-    counts: dict[str, int] = {}
-    rows = items_with_verdicts().filter(case__verdicts__ruling=Ruling.BLOCK.value)
-    seen = rows.order_by().values("case__verdicts__codes").annotate(count=Count("pk"))
-    for codes, count in seen.values_list("case__verdicts__codes", "count"):
-        for code in codes:
-            counts[code] = counts.get(code, 0) + count
+    """The violations in the newest verdicts about contents, with the number of verdicts; the most frequent first."""
+    newest = _items_with_violations().order_by("-case__verdicts__pk", "-pk")[:_MOST_READ]
+    counts = Counter(
+        code
+        for codes in newest.values_list("case__verdicts__codes", flat=True).iterator(chunk_size=_AT_ONCE)
+        for code in codes
+    )
     return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+
+
+def has_violations() -> bool:
+    return _items_with_violations().exists()
+
+
+def _items_with_violations() -> QuerySet[CaseItem]:
+    return items_with_verdicts().filter(case__verdicts__ruling=Ruling.BLOCK.value)
 
 
 def _check(model: Model, labels: GoldenLabels, most: int) -> None:

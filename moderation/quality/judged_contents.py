@@ -28,7 +28,7 @@ from moderation.review.transitions import VerdictStatus
 
 MOST = 50_000  # contents with a verdict, and as many that were blocked at once: the newest ones say enough
 _AT_ONCE = 2_000
-_SAMPLES = frozenset({CaseSource.REVIEW, CaseSource.FAILURE, CaseSource.AUDIT})
+SAMPLE_SOURCES = (CaseSource.REVIEW, CaseSource.FAILURE, CaseSource.AUDIT)
 _STOPS = frozenset({RuleEffect.REVIEW.value, RuleEffect.BLOCK.value})
 
 
@@ -39,6 +39,12 @@ class Sampling(Enum):
     AUDITED = "audited"  # allowed, and drawn at random
     BLOCKED = "blocked"  # by the machine alone; it has a verdict only after an appeal or a report
     COMPLAINED = "complained"  # allowed, and reported
+
+
+# A policy's own word: a report changes what the case comes from, but people would have judged the content anyway.
+_USUAL_SAMPLING = {
+    Ruling.ALLOW: Sampling.COMPLAINED, Ruling.REVIEW: Sampling.REVIEWED, Ruling.BLOCK: Sampling.BLOCKED,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +146,10 @@ def _add_verdict(found: dict[UUID, JudgedContent], row: tuple[Any, ...]) -> Judg
     content = found.get(decision_id)
     if content is None:
         content = found[decision_id] = _new_content(*rest, case_id=case_id)
-    if source in _SAMPLES:
+    if source in SAMPLE_SOURCES:
         content.sampling = Sampling.AUDITED if content.was_allowed else Sampling.REVIEWED
+        content.case_id = case_id
+    elif source == CaseSource.REPORT and content.sampling is Sampling.REVIEWED:
         content.case_id = case_id
     content.was_appealed = content.was_appealed or source == CaseSource.APPEAL
     if verdict_id > content.verdict_id:
@@ -169,7 +177,7 @@ def _new_content(
         revision_id=revision_id,
         language=language,
         was_allowed=ruling == Ruling.ALLOW,
-        sampling=Sampling.BLOCKED if ruling == Ruling.BLOCK else Sampling.COMPLAINED,
+        sampling=_USUAL_SAMPLING[Ruling(ruling)],
         case_id=case_id,
         weight=audit_weight or 1.0,
         stops=stops_in(evidence),

@@ -32,7 +32,6 @@ class DoubleVerdict:
 
     review: DoubleReview
     rulings: tuple[str, str]
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +64,11 @@ class ReviewersReport:
 
 
 def read_reviewers(period: ReceivedPeriod) -> ReviewersReport:
-    doubles = _double_verdicts(period)
+    since = _assessed_from()
+    doubles = _double_verdicts(period, since)
     counts = _verdict_counts(period)
     appeals = _appeal_counts(period)
-    since = _assessed_from()
-    records = assess_reviewers(one.review for one in doubles if not _is_settled(one, since))
+    records = assess_reviewers(one.review for one in doubles)
     people = set(counts) | {person for one in doubles for person in (one.review.first, one.review.second)}
     names = dict(User.objects.filter(pk__in=people).values_list("pk", "username"))
     figures = []
@@ -96,7 +95,7 @@ def read_reviewers(period: ReceivedPeriod) -> ReviewersReport:
 
 @transaction.atomic
 def settle_flag(*, user: User, note: str, by: Actor) -> Reviewer:
-    """Assess a reviewer afresh, because somebody talked with them: earlier double reviews count no longer."""
+    """Assess a reviewer afresh, because somebody talked with them: earlier double reviews no longer count against them."""
     by.check(ModerationRight.LEAD)
     note = checked_line(note, what="note", longest=MAX_REASON)
     reviewer = reviewer_of(user.pk)
@@ -118,7 +117,7 @@ def _assessed_from() -> dict[int, datetime]:
     return {person: moment for person, moment in rows if moment is not None}
 
 
-def _double_verdicts(period: ReceivedPeriod) -> list[DoubleVerdict]:
+def _double_verdicts(period: ReceivedPeriod, since: Mapping[int, datetime]) -> list[DoubleVerdict]:
     """In the order of time, each with what a lead decided if the two differ."""
     second = _final(period).filter(case__source=CaseSource.SECOND_REVIEW)
     known = second.filter(reviewer__isnull=False, case__about__reviewer__isnull=False).exclude(
@@ -135,22 +134,18 @@ def _double_verdicts(period: ReceivedPeriod) -> list[DoubleVerdict]:
         ).values_list("case__about", "ruling")
     )
     doubles = []
-    for about, first, other, first_ruling, other_ruling, at in rows:
+    for about, first, other, first_ruling, other_ruling, made_at in rows:
         agree, third = first_ruling == other_ruling, thirds.get(about)
         wrong = None
         if not agree and third is not None:
             wrong = other if third == first_ruling else first
+        settled = frozenset(
+            person for person in (first, other) if person in since and made_at < since[person]
+        )
         doubles.append(
-            DoubleVerdict(DoubleReview(first, other, agree, wrong), (first_ruling, other_ruling), at)
+            DoubleVerdict(DoubleReview(first, other, agree, wrong, settled), (first_ruling, other_ruling))
         )
     return doubles
-
-
-def _is_settled(double: DoubleVerdict, since: Mapping[int, datetime]) -> bool:
-    return any(
-        person in since and double.at < since[person]
-        for person in (double.review.first, double.review.second)
-    )
 
 
 def _agreement(doubles: Sequence[DoubleVerdict]) -> Estimate:

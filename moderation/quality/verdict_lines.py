@@ -9,17 +9,17 @@ import orjson
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from moderation.cases.models import CaseItem, CaseSource, Guideline
+from moderation.cases.models import CaseItem, Guideline
 from moderation.deciding.findings import Findings
 from moderation.policies.models import Policy
-from moderation.quality.judged_contents import ReceivedPeriod, items_with_verdicts, of_tenant
+from moderation.policies.rules import Ruling
+from moderation.quality.judged_contents import SAMPLE_SOURCES, ReceivedPeriod, items_with_verdicts, of_tenant
 from moderation.rights import ModerationRight
 from registry.kit.actors import Actor
 from registry.record.audit import AuditSubject, record_change
 
 MEDIA_TYPE = "application/x-ndjson"
 _AT_ONCE = 500
-_SAMPLES = (CaseSource.REVIEW, CaseSource.FAILURE, CaseSource.AUDIT)
 _COLUMNS = (
     "decision_id", "case__verdicts__ruling", "case__verdicts__codes", "case__verdicts__made_at", "case__source",
     "decision__policy__name", "decision__revision__number", "decision__content_id", "decision__context",
@@ -85,7 +85,7 @@ def _lines(export: VerdictExport, tenant_id: int | None) -> Iterator[bytes]:
 
 def _items(export: VerdictExport, tenant_id: int | None) -> QuerySet[CaseItem]:
     of_decision = CaseItem.objects.filter(decision=OuterRef("decision"))
-    sampled = items_with_verdicts().filter(decision=OuterRef("decision"), case__source__in=_SAMPLES)
+    sampled = items_with_verdicts().filter(decision=OuterRef("decision"), case__source__in=SAMPLE_SOURCES)
     items = items_with_verdicts().filter(
         of_tenant(tenant_id, "decision__tenant"),
         decision__received_at__gte=export.period.since,
@@ -115,12 +115,18 @@ def _line(row: dict[str, Any], *, has_contents: bool) -> dict[str, Any]:
         "violations": row["case__verdicts__codes"],
         "judged_at": row["case__verdicts__made_at"],
         "source": row["case__source"],
-        "weight": (row["decision__audit_weight"] or 1.0) if row["is_sampled"] else None,
+        "weight": _weight(row),
         "detectors": _scores(row["decision__findings"]),
     }
     if has_contents:
         line |= {"text": row["decision__content__text"], "title": row["decision__content__title"] or None}
     return line
+
+
+def _weight(row: dict[str, Any]) -> float | None:
+    """None for contents that people only saw because somebody complained."""
+    is_sample = row["is_sampled"] or row["decision__ruling"] == Ruling.REVIEW
+    return (row["decision__audit_weight"] or 1.0) if is_sample else None
 
 
 def _scores(findings: bytes) -> dict[str, Any]:

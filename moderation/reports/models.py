@@ -45,6 +45,7 @@ class Report(models.Model):
         indexes = [
             models.Index(fields=["tenant", "-id"], name="report_of_tenant"),
             models.Index(fields=["tenant", "reporter_id"], name="report_of_reporter"),
+            models.Index(fields=["-answered_at", "due_at", "-id"], name="report_open_first"),
         ]
         constraints = [
             models.CheckConstraint(

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
-from moderation.cases.models import Case, ReviewQueue
-from moderation.cases.selectors import cases_of, waiting_cases
+from moderation.cases.models import Case, Guideline, ReviewQueue
+from moderation.cases.selectors import cases_of, names_code, waiting_cases
 from moderation.deciding.contents import MAX_ID
 from moderation.review.models import AccountProposal, Effect, FinalDecision, Strike
 from moderation.review.strikes import active_strikes, weight_of_strikes
@@ -30,6 +30,14 @@ class AuthorRecord:
     strikes: list[Strike]
     strike_weight: float
     proposals: list[AccountProposal]
+
+
+def restricted_finals() -> Q:
+    """Final decisions that only people may read of who may see restricted contents; also once their decision is gone."""
+    wanted = Q(verdict__case__is_restricted=True)
+    for code in Guideline.objects.filter(is_restricted=True).values_list("code", flat=True):
+        wanted |= names_code("codes", code)
+    return wanted
 
 
 def author_record(tenant_id: int | None, author_id: str) -> AuthorRecord:

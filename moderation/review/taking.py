@@ -11,10 +11,9 @@ from django.utils import timezone
 from moderation.cases.models import LOOKS_AGAIN, SEVERE, Case, CaseSource, ReviewQueue
 from moderation.cases.opening import withdraw_cases
 from moderation.cases.selectors import (
-    CASES_FOR_ANYBODY,
-    ESCALATED_CASES,
     by_urgency,
     cases_of,
+    cases_without_queue,
     visible_cases,
     waiting_cases,
 )
@@ -74,10 +73,9 @@ def take_next(*, queue: ReviewQueue | None, by: Actor) -> Case | None:
 
 
 def _wanted(queue: ReviewQueue | None, by: Actor) -> Q:
-    """Leads who choose no queue get the escalated ones, too, so that these do not depend on a queue that can be deleted."""
     if queue is not None:
         return cases_of(queue)
-    return CASES_FOR_ANYBODY | ESCALATED_CASES if ModerationRight.LEAD in by.rights else CASES_FOR_ANYBODY
+    return cases_without_queue(is_lead=ModerationRight.LEAD in by.rights)
 
 
 def _read_by(reviewer: Reviewer) -> Q:

@@ -20,6 +20,7 @@ HOURS = 24
 HANDLING_DAYS = 7
 _MOST_VERDICTS = 50_000  # that handling times are computed from
 _SLOWEST_SHOWN = 20
+_SEEN_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,5 +142,9 @@ def _exposures(now: datetime) -> tuple[dict[int, float], dict[int, int], dict[in
     ):
         used[pk] = used.get(pk, 0.0) + (until - began_at).total_seconds()
     severe = dict(of_today.filter(is_severe=True).values_list("reviewer").annotate(count=Count("pk")))
-    seen = dict(Exposure.objects.values_list("reviewer").annotate(at=Max("began_at")))
+    reviewers = Reviewer.objects.order_by().values("pk")
+    lately = Exposure.objects.filter(
+        reviewer__in=reviewers, day__gte=timezone.localdate(now) - timedelta(days=_SEEN_DAYS)
+    )
+    seen = dict(lately.values_list("reviewer").annotate(at=Max("began_at")))
     return used, severe, seen

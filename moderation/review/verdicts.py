@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
@@ -83,8 +84,13 @@ def give_verdict(
 def decide_many(
     *, cases: Sequence[Case], action: ReviewAction, codes: Sequence[str] = (), note: str = "", by: Actor
 ) -> tuple[list[Verdict], list[str]]:
-    """Give the same verdict on several cases; return the verdicts, and why some cases got none."""
+    """Give the same verdict on several cases; return the verdicts, and why some cases got none.
+
+    A case that the person has open stays theirs, unless it is one of these.
+    """
     verdicts, refused = [], []
+    open_ones = waiting_cases().filter(claimed_by=by.user_id, claimed_until__gt=timezone.now())
+    open_case = open_ones.exclude(pk__in=[case.pk for case in cases]).first()
     for case in cases:
         try:
             with transaction.atomic():
@@ -92,6 +98,9 @@ def decide_many(
                 verdicts.append(give_verdict(case=taken, action=action, codes=codes, note=note, by=by))
         except (Conflict, NotAllowed, Invalid) as error:
             refused.append(f"{case}: {error}")
+    if open_case is not None:
+        with suppress(Conflict, NotAllowed):
+            take(case=open_case, by=by)
     return verdicts, refused
 
 

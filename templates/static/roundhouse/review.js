@@ -35,8 +35,9 @@
   // Talking to the server
 
   class Refusal extends Error {
-    constructor(said, { isLoggedOut = false, isAnswer = false } = {}) {
+    constructor(said, { isLoggedOut = false, isAnswer = false, isOver = false } = {}) {
       super(said);
+      this.isOver = isOver; // the case is not ours any more
       this.isLoggedOut = isLoggedOut;
       this.isAnswer = isAnswer; // the server's own words; else nothing is known of the case
     }
@@ -53,7 +54,7 @@
     try {
       response = await fetch(address, options);
     } catch {
-      throw new Refusal("Not saved: the server is not responding. Try again.");
+      throw new Refusal("Not confirmed: the server is not responding, and may have saved it or not. Try again.");
     }
     if (response.redirected) throw new Refusal("Not saved: your session has ended.", { isLoggedOut: true });
     if (!response.headers.get("Content-Type")?.startsWith("application/json")) {
@@ -63,9 +64,9 @@
     try {
       answer = await response.json();
     } catch {
-      throw new Refusal("Not saved, or not answered: the connection broke. Try again.");
+      throw new Refusal("Not confirmed: the connection broke, and it may be saved or not. Try again.");
     }
-    if (!response.ok) throw new Refusal(answer.detail, { isAnswer: true });
+    if (!response.ok) throw new Refusal(answer.detail, { isAnswer: true, isOver: ["stale_state", "already_decided"].includes(answer.code) });
     return answer;
   }
 
@@ -73,6 +74,7 @@
   async function send(address, fields = {}) {
     if (isSending) return false;
     isSending = true;
+    const sentFrom = openCase();
     stage.setAttribute("aria-busy", "true");
     try {
       const pairs = Object.entries({ ...fields, queue: root.dataset.queue });
@@ -80,7 +82,10 @@
       return true;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      complain(error.message, error.isLoggedOut);
+      // A conflict in undoing is about another case than the one on the screen.
+      const isAboutIt = sentFrom && openCase() === sentFrom && address.startsWith(`${base}cases/${sentFrom.dataset.case}/`);
+      if (error.isOver && isAboutIt) takeAway(error.message);
+      else complain(error.message, error.isLoggedOut);
       return false;
     } finally {
       isSending = false;
@@ -134,9 +139,10 @@
     endsByBudget = leftS < leaseS - 5;
   }
 
-  function takeAway(why) {
+  function takeAway(why, title = "Case closed") {
     closeDialogs();
     stage.replaceChildren(find("[data-over]").content.cloneNode(true));
+    stage.querySelector("[data-over-title]").textContent = title;
     stage.querySelector("[data-over-said]").textContent = why;
     say(why);
     prepare();
@@ -273,9 +279,10 @@
   async function refreshQueues() {
     queuesAt = Date.now();
     try {
-      const fresh = await ask(`${base}queues/`);
+      const isWanted = Boolean(stage.querySelector("[data-start]")); // counting all queues is work for the server
+      const fresh = await ask(`${base}queues/${isWanted ? "" : "?only=line"}`);
       find("[data-line]").innerHTML = fresh.line;
-      if (!stage.querySelector("[data-start]") || isSending) return;
+      if (!fresh.start || !stage.querySelector("[data-start]") || isSending) return;
       const focused = document.activeElement?.dataset?.startQueue;
       stage.innerHTML = fresh.start;
       if (focused !== undefined) stage.querySelector(`[data-start-queue="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
@@ -290,9 +297,15 @@
     if (fresh) show({ html: fresh.start, line: fresh.line });
   }
 
+  // Only the queue is in the address: a reload after a pause must not take a case again that was opened by a link.
+  function nameQueue() {
+    const { queue } = root.dataset;
+    history.replaceState(null, "", queue ? `?queue=${encodeURIComponent(queue)}` : location.pathname);
+  }
+
   function start(queue) {
     root.dataset.queue = queue;
-    history.replaceState(null, "", queue ? `?queue=${encodeURIComponent(queue)}` : location.pathname);
+    nameQueue();
     send(`${base}next/`);
   }
 
@@ -324,7 +337,7 @@
     if (undo) showUndo();
     const now = Date.now();
     if (openCase()) {
-      if (now >= endsAt) takeAway(endsByBudget ? BUDGET : LEASE);
+      if (now >= endsAt) takeAway(endsByBudget ? BUDGET : LEASE, "This case timed out");
       else if (isActive && now - keptAt >= KEEP_MS) keep();
     }
     if (isActive && now - queuesAt >= QUEUES_MS) refreshQueues();
@@ -425,5 +438,8 @@
   });
 
   prepare();
-  if (root.dataset.opens) send(`${base}cases/${encodeURIComponent(root.dataset.opens)}/take/`);
+  if (root.dataset.opens) {
+    if (openCase()) complain(`Case ${root.dataset.opens} was not opened, as you have this one. Finish or pause it first.`);
+    else send(`${base}cases/${encodeURIComponent(root.dataset.opens)}/take/`).then((isTaken) => isTaken && nameQueue());
+  }
 })();

@@ -59,7 +59,7 @@ PAGES_OF_MODERATORS = {
     "/admin/moderation/policy/1/retire/": "This cannot be undone",
     "/admin/moderation/quality/": "Verdicts as labels",
     "/admin/moderation/decision/": "Decision",
-    "/admin/moderation/review/": "What waits",
+    "/admin/moderation/review/": "Waiting cases",
     "/admin/moderation/decision/{decision}/change/": "you are",
     "/admin/moderation/case/": "Cases",
     "/admin/moderation/appeal/": "Appeals",

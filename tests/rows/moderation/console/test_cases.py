@@ -10,11 +10,12 @@ from django.utils import timezone
 from moderation.appeals.services import make_appeal
 from moderation.cases.models import Case, CaseSource
 from moderation.cases.transitions import CaseStatus
+from moderation.console.case_view import case_context as review_context
 from moderation.deciding.models import Decision
 from moderation.reports.services import make_report
 from moderation.review.models import FinalDecision, Verdict
 from moderation.review.taking import hold, take, take_next
-from moderation.review.verdicts import give_verdict, undo_verdict
+from moderation.review.verdicts import decide_many, give_verdict, undo_verdict
 from moderation.rights import ModerationRight, ModerationRole
 from registry.access.policies import Role
 from tests.support.cases import a_case, a_guideline, a_reviewer, decide, finish, person_behind, the_action
@@ -191,6 +192,27 @@ class TestThePage:
         assert ">you<" in page_of(client, case)
 
 
+def test_deciding_many_leaves_the_open_case_open(policy, lead):
+    open_one, other = a_case(policy, "one"), a_case(policy, "two")
+    take(case=open_one, by=lead)
+
+    verdicts, refused = decide_many(cases=[other], action=the_action("allow"), by=lead)
+
+    assert (len(verdicts), refused) == (1, [])
+    assert take_next(queue=None, by=lead) == open_one
+    open_one.refresh_from_db()
+    assert open_one.claimed_by_id == lead.user_id
+
+
+@pytest.mark.parametrize(
+    ("address", "is_link"), [("https://example.org/1", True), ("javascript:alert(1)", False)]
+)
+def test_only_web_addresses_are_links(policy, rita, address, is_link):
+    case = a_case(policy, url=address)
+
+    assert review_context(case, rita)["links_item"] is is_link
+
+
 class TestSecondReviews:
     @pytest.fixture
     def two(self, client, rita):
@@ -210,6 +232,30 @@ class TestSecondReviews:
         listed = client.get(LIST).content.decode()
         assert "second review" in listed
         assert ">Remove<" not in listed
+
+    def test_reports_and_appeals_do_not_tell_it(self, client, rita):
+        policy = a_list_policy(name="twice", review={"second_review_share": 1})
+        first = a_case(policy, content_id="c-1", author_id="ann")
+        decision, by = first.items.get().decision, an_actor(ModerationRight.REPORT)
+        report = make_report(decision=decision, text="I saw this", by=by)
+        finish(decide(first, "remove", rita))
+        appeal = make_appeal(decision=decision, text="It was a joke", by=by)
+        pages = [
+            reverse("admin:moderation_report_change", args=[report.pk]),
+            reverse("admin:moderation_appeal_change", args=[appeal.pk]),
+        ]
+        client.force_login(a_person(ModerationRole.REVIEWER))
+
+        assert [client.get(page).status_code for page in pages] == [302, 302]
+        for listed in ("report", "appeal"):
+            page = client.get(reverse(f"admin:moderation_{listed}_changelist"))
+            assert page.context["cl"].result_count == 0
+        assert "I saw this" not in page_of(client, first)
+        assert "Remove" not in page_of(client, appeal.case)
+
+        finish(decide(Case.objects.get(source=CaseSource.SECOND_REVIEW), "remove", a_reviewer()))
+        assert [client.get(page).status_code for page in pages] == [200, 200]
+        assert "I saw this" in page_of(client, first)
 
     def test_leads_know_it(self, client, two, lead):
         for case in two:
@@ -390,5 +436,5 @@ class TestTenants:
 
         assert list(FinalDecision.objects.values_list("tenant__slug", "content_key")) == [("ours", "same")]
         assert Case.objects.get(pk=other.pk).status == CaseStatus.WAITING
-        assert "What stands" not in page_of(client, other)
+        assert "Final decisions" not in page_of(client, other)
         assert Decision.objects.filter(tenant=theirs).get().finals.count() == 0

@@ -11,8 +11,10 @@ from django.utils import timezone
 
 from moderation.cases.models import Case
 from moderation.review.models import Reviewer, Verdict
-from moderation.review.taking import take_next
+from moderation.review.taking import put_back, take, take_next
 from moderation.rights import ModerationRole
+from registry.access.policies import actor_from_user
+from registry.kit.actors import Source
 from tests.support.browser import chromium, open_page
 from tests.support.cases import a_case, a_guideline, a_reviewer, decide
 from tests.support.decision_rows import a_box, a_list_policy, a_png
@@ -276,7 +278,7 @@ def test_nothing_is_lost_while_the_server_is_away(visit, policy, rita):
 
     page.context.set_offline(True)
     page.keyboard.press("r")
-    page.locator("[data-problem]", has_text="Not saved: the server is not responding").wait_for()
+    page.locator("[data-problem]", has_text="Not confirmed: the server is not responding").wait_for()
     assert "one blockhead" in page.inner_text("[data-case]")
     page.context.set_offline(False)
     page.keyboard.press("r")
@@ -311,9 +313,9 @@ def test_the_content_goes_when_the_time_is_over(visit, policy, rita):
 
     page.clock.run_for(301_000)
 
-    page.get_by_text("Your time with this case is over").wait_for()
+    page.get_by_text("This case timed out").wait_for()
     assert "blockhead" not in page.content()
-    assert page.evaluate("document.activeElement.textContent") == "Go on"
+    assert page.evaluate("document.activeElement.textContent") == "Next case"
     page.keyboard.press("Enter")
     page.locator(f"[data-case='{case.pk}']").wait_for()
 
@@ -347,15 +349,53 @@ def test_a_case_is_opened_by_its_address(visit, policy, rita):
     shows(page, "two")
 
 
+def test_an_address_opens_its_case_once(visit, policy, rita):
+    _, second = cases(policy, "one", "two")
+    page = visit(rita, f"{PAGE}?case={second.pk}")
+    shows(page, "two")
+
+    page.wait_for_url(f"**{PAGE}")
+    page.keyboard.press("p")
+    page.get_by_role("heading", name="Waiting cases").wait_for()
+    page.reload()
+
+    page.get_by_role("heading", name="Waiting cases").wait_for()
+    assert not Case.objects.filter(claimed_by=rita).exists()
+
+
+def test_an_address_does_not_replace_the_open_case(visit, policy, rita):
+    first, second = cases(policy, "one", "two")
+    take(case=first, by=actor_from_user(rita, Source.ADMIN))
+
+    page = visit(rita, f"{PAGE}?case={second.pk}")
+
+    shows(page, "one")
+    page.locator("[data-problem]", has_text=f"Case {second.pk} was not opened").wait_for()
+
+
+def test_a_case_that_another_person_has_by_now_goes(visit, policy, rita):
+    (first,) = cases(policy, "one")
+    page = visit(rita)
+    page.keyboard.press("Enter")
+    shows(page, "one")
+    put_back(case=first, by=actor_from_user(rita, Source.ADMIN))
+    take(case=first, by=a_reviewer())
+
+    page.keyboard.press("s")
+
+    page.get_by_role("heading", name="Case closed").wait_for()
+    assert "blockhead" not in page.content()
+
+
 def test_a_digit_starts_a_queue(visit, policy, rita):
     cases(policy, "one")
     page = visit(rita)
 
     page.keyboard.press("1")
 
-    page.get_by_role("heading", name="Nothing waits in “Appeals”").wait_for()
+    page.get_by_role("heading", name="No cases waiting in “Appeals”").wait_for()
     page.keyboard.press("Enter")
-    page.get_by_role("heading", name="What waits").wait_for()
+    page.get_by_role("heading", name="Waiting cases").wait_for()
     assert take_next(queue=None, by=a_reviewer()) is not None
 
 

@@ -4,6 +4,7 @@ from base64 import b64encode
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -14,6 +15,7 @@ from moderation.cases.models import Case, CaseItem, CaseSource
 from moderation.cases.opening import open_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.console import case_view, review_page
+from moderation.reports.models import Report
 from moderation.reports.services import make_report
 from moderation.review.actions import RESERVED_KEYS
 from moderation.review.models import Exposure, Reviewer, Verdict
@@ -21,6 +23,7 @@ from moderation.review.taking import take_next
 from moderation.review.transitions import VerdictStatus
 from moderation.rights import ModerationRight, ModerationRole
 from registry.access.policies import Role
+from registry.record.models import AuditRecord
 from tests.support.cases import (
     a_case,
     a_guideline,
@@ -31,7 +34,7 @@ from tests.support.cases import (
     person_behind,
     the_action,
 )
-from tests.support.decision_rows import a_list_policy, a_png
+from tests.support.decision_rows import a_decision, a_list_policy, a_png, listed
 from tests.support.factories import a_person, an_actor
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
@@ -117,7 +120,9 @@ class TestQueues:
         log_in(client, ModerationRole.REVIEWER)
         assert "Escalated" not in client.get(PAGE).text
         log_in(client, ModerationRole.LEAD)
-        assert "Escalated" in client.get(PAGE).text
+        page = client.get(PAGE)
+        assert "Escalated" in page.text
+        assert page.text.count("<b>1</b> waiting") == 2  # of all cases, too, as leads get them by Enter
 
     def test_restricted_cases_are_counted_for_those_who_may_see_them(self, client, policy):
         a_guideline(is_restricted=True)
@@ -136,8 +141,8 @@ class TestQueues:
         assert f'data-case="{report.case_id}"' in send("next/", queue="reports")["html"]
 
     def test_nothing_waits(self, send):
-        assert "Nothing waits in “Appeals”" in send("next/", queue="appeals")["html"]
-        assert "Nothing waits for you" in send("next/")["html"]
+        assert "No cases waiting in “Appeals”" in send("next/", queue="appeals")["html"]
+        assert "No cases waiting" in send("next/")["html"]
 
     def test_a_removed_queue(self, send, policy):
         case = a_case(policy)
@@ -146,6 +151,13 @@ class TestQueues:
 
         assert "was removed" in answer["problem"]
         assert f'data-case="{case.pk}"' in answer["html"]
+
+    def test_names_that_no_database_takes(self, send, client, policy):
+        case = a_case(policy)
+
+        assert client.get(PAGE, {"queue": "\0"}).status_code == 200
+        assert f'data-case="{case.pk}"' in send("next/", queue="\0")["html"]
+        assert "no such action" in send(f"cases/{case.pk}/verdict/", 422, action="\0")["detail"]
 
     def test_counting_takes_the_same_queries_for_many_cases(self, client, policy, rita):
         client.force_login(person_behind(rita))
@@ -214,6 +226,35 @@ class TestCaseView:
         log_in(client, ModerationRole.CHILD_SAFETY)
         assert "secret words" in send(f"cases/{case.pk}/take/")["html"]
 
+    def test_restricted_neighbours_without_a_case_are_hidden_too_and_looks_are_recorded(
+        self, send, client, policy
+    ):
+        a_guideline(is_restricted=True)
+        blocked = a_decision(policy, "block", text="secret words", evidence=(listed(4, 13),), thread="t")
+        case = a_case(policy, "open words", thread="t", evidence=())
+
+        html = send("next/")["html"]
+        assert "secret words" not in html
+        assert "open words" in html
+        assert not AuditRecord.objects.filter(action="look_at_restricted").exists()
+
+        send(f"cases/{case.pk}/put-back/")
+        log_in(client, ModerationRole.CHILD_SAFETY)
+        assert "secret words" in send(f"cases/{case.pk}/take/")["html"]
+        assert AuditRecord.objects.get(action="look_at_restricted").object_id == str(blocked.pk)
+
+    def test_restricted_finals_about_the_author(self, send, client, policy):
+        guideline = a_guideline()
+        finish(decide(a_case(policy, content_id="c1", author_id="ann"), "remove", a_reviewer()))
+        case = a_case(policy, "you blockhead again", author_id="ann")
+        guideline.is_restricted = True
+        guideline.save()
+
+        assert "<b>remove</b>" not in send("next/")["html"]
+        send(f"cases/{case.pk}/put-back/")
+        log_in(client, ModerationRole.CHILD_SAFETY)
+        assert "<b>remove</b>" in send(f"cases/{case.pk}/take/")["html"]
+
     def test_what_stands_about_the_author(self, send, policy):
         finish(decide(a_case(policy, content_id="c1", author_id="ann"), "remove", a_reviewer()))
         a_case(policy, "you blockhead again", author_id="ann")
@@ -254,6 +295,31 @@ class TestCaseView:
         ):
             assert told not in html
 
+    def test_the_authors_record_does_not_tell_it_either(self, send):
+        policy = a_list_policy(name="twice", review={"second_review_share": 1})
+        first = a_case(policy, content_id="c1", author_id="ann")
+        decision, by = first.items.get().decision, an_actor(ModerationRight.REPORT)
+        make_report(decision=decision, reporter_id="bob", by=by)
+        finish(decide(first, "remove", a_reviewer()))
+
+        html = send("next/", queue="audits")["html"]
+        assert "Second review" in html
+        assert "Nothing is known of this author." in html
+        other = for_review(policy, "another", author_id="ann", awaits="")
+        assert case_view._author(first, other, a_reviewer()).strikes == 1
+
+    def test_what_is_known_of_a_reporter(self, policy):
+        case, by = a_case(policy), an_actor(ModerationRight.REPORT)
+        for number, status in enumerate(("action", "action", "no_action", "dismissed")):
+            earlier = for_review(policy, f"text {number}", awaits="")
+            report = make_report(decision=earlier, reporter_id="bob", by=by)
+            Report.objects.filter(pk=report.pk).update(status=status, answered_at=timezone.now())
+        make_report(decision=case.items.get().decision, reporter_id="bob", by=by)
+
+        (shown,) = case_view._reports(case)
+
+        assert (shown.right, shown.answered) == (2, 3)
+
     def test_a_disagreement_tells_both_verdicts(self, send, client):
         policy = a_list_policy(name="twice", review={"second_review_share": 1})
         finish(decide(a_case(policy, content_id="c1"), "limit", a_reviewer(username="one")))
@@ -274,7 +340,7 @@ class TestCaseView:
         html = send("next/")["html"]
 
         assert "It was a joke." in html
-        assert "What stands: <b>remove</b>" in html
+        assert "Final decision: <b>remove</b>" in html
         assert "first-reviewer" not in html
         send(f"cases/{appeal.case_id}/put-back/")
         log_in(client, ModerationRole.LEAD)
@@ -337,7 +403,7 @@ class TestRestricted:
         for verb in ("take", "verdict", "skip", "hold", "escalate", "hand-over", "put-back", "keep"):
             fields = {"action": "allow"} if verb == "verdict" else {}
             assert send(f"cases/{case.pk}/{verb}/", status=404, **fields)["code"] == "unknown_case"
-        assert "Nothing waits" in send("next/")["html"]
+        assert "No cases waiting" in send("next/")["html"]
         assert Case.objects.get().status == CaseStatus.WAITING
 
         log_in(client, ModerationRole.CHILD_SAFETY)
@@ -501,7 +567,7 @@ class TestVerdict:
 
         answer = send(f"cases/{case.pk}/verdict/", action="remove")
 
-        assert "That is enough for today" in answer["html"]
+        assert "Daily budget used" in answer["html"]
         assert Verdict.objects.count() == 1
 
 
@@ -515,7 +581,7 @@ class TestPassingOn:
     def test_skip(self, send, case):
         assert "Skipped" in send(f"cases/{case.pk}/skip/")["said"]
 
-        assert "Nothing waits" in send("next/")["html"]
+        assert "No cases waiting" in send("next/")["html"]
         assert take_next(queue=None, by=a_reviewer()) == case
 
     def test_hold(self, send, case):
@@ -551,6 +617,15 @@ class TestPassingOn:
         client.force_login(sam)
         assert "1 case is assigned to you" in client.get(PAGE).text
 
+    def test_hand_over_to_a_superuser(self, send, client, case):
+        boss = User.objects.create_superuser("boss")
+
+        assert f'<option value="{boss.pk}">boss</option>' in client.get(PAGE).text
+        send(f"cases/{case.pk}/hand-over/", person=boss.pk, note="yours")
+
+        case.refresh_from_db()
+        assert case.assigned_to == boss
+
     def test_hand_over_to_somebody_who_does_not_review(self, send, case):
         viewer = a_person(Role.VIEWER)
 
@@ -559,7 +634,7 @@ class TestPassingOn:
     def test_pause(self, send, case):
         answer = send(f"cases/{case.pk}/put-back/")
 
-        assert "What waits" in answer["html"]
+        assert "Waiting cases" in answer["html"]
         case.refresh_from_db()
         assert case.claimed_by is None
 

@@ -92,6 +92,13 @@ class TestPages:
 
         assert recorded().get().object_id == str(case.pk)
 
+    def test_the_page_of_a_case(self, client, case):
+        client.force_login(person_behind(a_reviewer(*SEEING)))
+
+        client.get(reverse("admin:moderation_case_change", args=[case.pk]))
+
+        assert recorded().get().object_id == str(case.pk)
+
     def test_what_is_not_restricted_is_not_recorded(self, client, policy):
         a_case(policy)
         client.force_login(person_behind(a_reviewer(*SEEING)))

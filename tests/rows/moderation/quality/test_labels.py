@@ -225,7 +225,9 @@ class TestLines:
         judge(an_allowed(policy, weight=25), action="allow", source=CaseSource.AUDIT, by=rita)
         judge(an_allowed(policy, weight=None), action="remove", source=CaseSource.REPORT, by=rita)
 
-        assert [line["weight"] for line in lines()] == [None, 25.0]
+        judge(a_flagged(policy), action="remove", source=CaseSource.REPORT, by=rita)
+
+        assert [line["weight"] for line in lines()] == [1.0, None, 25.0]
 
     def test_the_latest_verdict_counts(self, policy, rita):
         decision = a_flagged(policy)

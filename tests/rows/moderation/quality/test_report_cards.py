@@ -121,13 +121,21 @@ class TestRecall:
         assert card_of("default").figures.missed == 1
 
     def test_reports_estimate_nothing(self, policy, rita):
-        """People report what they see, which is no random choice."""
+        """People report what they see, which is not a random sample."""
         judge(an_allowed(policy, weight=None), action="remove", source=CaseSource.REPORT, by=rita)
 
         figures = card_of("toxicity").figures
 
         assert figures.reported == 1
         assert (figures.missed, figures.audits, figures.recall.value) == (0, 0, None)
+
+    def test_what_waited_for_review_when_it_was_reported_is_in_the_sample(self, policy, rita):
+        judge(a_flagged(policy), a_flagged(policy), action="remove", source=CaseSource.REPORT, by=rita)
+        judge(a_flagged(policy), action="allow", by=rita)
+
+        figures = card_of("toxicity").figures
+
+        assert (figures.hits, figures.false_alarms, figures.reported) == (2, 1, 0)
 
 
 class TestLaterVerdicts:

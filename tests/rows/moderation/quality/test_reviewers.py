@@ -117,6 +117,25 @@ class TestCareless:
         assert the_figures("rita").double_reviews == 60
         assert AuditRecord.objects.get(action="settle_reviewer_flag").reason == "The guideline was unclear."
 
+    def test_it_clears_nobody_else(self, policy, rita, ann, zoe):
+        """Rita is careless, and mostly reviews with Ann, who is assessed afresh."""
+        for number in range(60):
+            partner, is_wrong = (zoe if number % 6 == 0 else ann), number % 3 == 0
+            twice(
+                policy,
+                rita,
+                partner,
+                first_says="allow" if is_wrong else "remove",
+                third="remove" if is_wrong else None,
+            )
+        assert the_figures("rita").record.is_flagged
+
+        settle_flag(user=person_behind(ann), note="We talked.", by=an_actor(ModerationRight.LEAD))
+
+        assert the_figures("rita").record.is_flagged
+        assert not the_figures("ann").record.is_flagged
+        assert (the_figures("rita").record.count, the_figures("ann").record.count) == (60, 0)
+
     def test_only_a_lead_says_so(self, rita):
         with pytest.raises(NotAllowed):
             settle_flag(user=person_behind(rita), note="fine", by=rita)
