@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("moderation", "0009_claims_and_looks")]
+    dependencies = [("moderation", "0010_one_working_erasure")]
 
     operations = [
         migrations.AddIndex(
