@@ -28,6 +28,7 @@ RoundhouseError
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from inference.doors.wire import pointer_to
@@ -93,10 +94,15 @@ class AlreadyDecided(Conflict):
 
     code = "already_decided"
 
-    def __init__(self, who: str, action: str, codes: Sequence[str]) -> None:
+    members: Mapping[str, Any] = MappingProxyType({})
+
+    @classmethod
+    def by_person(cls, who: str, action: str, codes: Sequence[str]) -> "AlreadyDecided":
+        """Say who decided what."""
         violations = f" ({', '.join(codes)})" if codes else ""
-        super().__init__(f"{who} decided this case first: {action}{violations}. Take the next one.")
-        self.members: Mapping[str, Any] = {"decided_by": who, "action": action, "violations": list(codes)}
+        error = cls(f"{who} decided this case first: {action}{violations}. Take the next one.")
+        error.members = {"decided_by": who, "action": action, "violations": list(codes)}
+        return error
 
 
 class BudgetSpent(Conflict):

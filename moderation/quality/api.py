@@ -172,7 +172,7 @@ class ReportCardsView(RegistryViewSet[Policy]):
         " stands for: more than 1 if it was drawn for an audit, and null if it came to a person by a complaint, which is no"
         " random choice.",
         parameters=[VerdictsQuery],
-        responses={(200, MEDIA_TYPE): OpenApiTypes.BINARY},
+        responses={(200, kind): OpenApiTypes.BINARY for kind in ("application/octet-stream", MEDIA_TYPE)},
     )
     def verdicts(self, request: Request) -> StreamingHttpResponse:
         query = VerdictsQuery(data=request.query_params.dict())

@@ -72,7 +72,7 @@ class StatementsView(RegistryViewSet[FinalDecision]):
         " in the order in which they were decided. If there are more than `limit`, the header `Link` has the address of"
         ' the next ones, with `rel="next"`.',
         parameters=[StatementQuery],
-        responses={(200, _LINES): OpenApiTypes.STR},
+        responses={(200, kind): OpenApiTypes.BINARY for kind in ("application/octet-stream", _LINES)},
     )
     def list(self, request: Request, *args: Any, **kwargs: Any) -> StreamingHttpResponse:  # type: ignore[override]
         asked = self._asked(request)

@@ -311,7 +311,7 @@ def why_not_mine(case: Case, otherwise: str = "") -> Conflict:
     """Why somebody cannot go on with a case: what another person decided, or that somebody else has it."""
     first = Verdict.objects.filter(case=case.pk).exclude(status=VerdictStatus.UNDONE).first()
     if first is not None:
-        return AlreadyDecided(first.reviewer_name, str(first.action), first.codes)
+        return AlreadyDecided.by_person(first.reviewer_name, str(first.action), first.codes)
     return StaleState(otherwise or f"{case} is not yours any more; take the next one.".capitalize())
 
 

@@ -14,7 +14,7 @@ from moderation.policies.models import Policy
 from moderation.policies.rules import RuleEffect
 from moderation.review.finals import make_final
 from moderation.review.models import ReviewAction, Verdict
-from moderation.review.taking import take_next
+from moderation.review.taking import take
 from moderation.review.verdicts import UNDO_FOR, give_verdict
 from moderation.rights import ModerationRole
 from registry.access.policies import actor_from_user
@@ -55,10 +55,8 @@ def the_action(name: str) -> ReviewAction:
 
 
 def decide(case: Case, action: str, by: Actor, **more: Any) -> Verdict:
-    """Give a verdict on a case that this person gets next, or has."""
-    taken = take_next(queue=None, by=by)
-    assert taken == case
-    return give_verdict(case=taken, action=the_action(action), by=by, **more)
+    """Take a case and give a verdict on it."""
+    return give_verdict(case=take(case=case, by=by), action=the_action(action), by=by, **more)
 
 
 def finish(verdict: Verdict) -> Verdict:

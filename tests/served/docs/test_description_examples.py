@@ -71,8 +71,14 @@ def test_every_example_is_accepted(embedded, send, version):
     examples = request_examples(json.loads(text))
     assert {"RowsInTheRequest", "FileUploadedInParts"} <= {name for _, _, _, name, _ in examples}
 
+    blocked = {"text": "You are an idiot, get lost.", "content_id": f"{version}-1"}
+    assert (
+        send("POST", "/api/v1/moderate", blocked)[1]["decision"] == "block"
+    )  # or there is nothing to appeal
+
     for method, path, kind, name, value in examples:
         body = UPLOAD.sub(lambda _: send.upload(gzip.compress(HARVEST)), json.dumps(value))
+        body = body.replace('"c-1"', f'"{version}-1"').replace('"c-2"', f'"{version}-2"')
         is_text = path.startswith("/hf/") or (isinstance(value, dict) and "text" in value)
         of_texts = {"{model}": "tone"} if is_text else {}
         for name_in_path, value_in_path in (IN_PATHS | of_texts).items():

@@ -72,7 +72,7 @@ def test_greeting_waits_until_ready_and_is_followed_by_answers(server):
     )
     printed = io.StringIO()
 
-    Command(stdout=printed)._greet_when_ready("Welcome\n", [sample])
+    Command(stdout=printed)._greet_when_ready("Welcome\n", [sample], [])
 
     assert Server.looks == 3
     assert printed.getvalue() == (
@@ -91,6 +91,7 @@ def test_a_sample_without_an_answer_is_not_shown_as_answered(server):
             SampleRequest(slug, f"/api/v1/models/{slug}/predict", "-d …", b"{}", headers)
             for slug in ("refused", "cut-off", "tone")
         ],
+        [],
     )
 
     assert printed.getvalue() == (

@@ -234,6 +234,7 @@ class TestOutage:
         for number, row in enumerate(rows):
             decided_again(policy, row, "review" if number < 4 else "allow", row.content.text)
         open_cases()
+        withdraw_settled_failures()
 
         assert waiting().count() == 4
         assert set(waiting().values_list("source", flat=True)) == {CaseSource.REVIEW}

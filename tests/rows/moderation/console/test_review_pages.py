@@ -266,11 +266,6 @@ class TestActions:
 
 
 class TestTheTeam:
-    def test_its_address(self, client, lead):
-        response = client.get("/admin/moderation/team/", follow=True)
-
-        assert "People today" in text_of(response)
-
     def test_everybodys_day(self, client, lead, rita, policy):
         for number in range(3):
             verdict = decide(a_case(policy, f"text {number}"), "remove", rita)

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from moderation.cases.models import Case, ReviewQueue
+from moderation.review import api
 from moderation.review.finals import make_final
 from moderation.review.models import FinalDecision, ReviewAction, Strike
 from moderation.review.statements import check_statement
@@ -129,6 +130,16 @@ class TestFinals:
 
 
 class TestStatements:
+    @pytest.fixture(autouse=True)
+    def complete(self, monkeypatch):
+        monkeypatch.setattr(api, "_INCOMPLETE_MINUTES", 0)
+
+    def test_the_newest_are_left_out(self, reader, removed, monkeypatch):
+        """They may not be committed yet, and whoever asks for the next period would never get them."""
+        monkeypatch.setattr(api, "_INCOMPLETE_MINUTES", 5)
+
+        assert self._lines(reader, since=LONG_AGO)[0] == []
+
     def _lines(self, client, **query):
         response = client.get(STATEMENTS, query)
         assert response.status_code == 200, response.content

@@ -53,7 +53,7 @@ def test_no_key_can_approve_or_manage():
     assert not held & (global_rights() - of_moderation | {Right.APPROVE, Right.READ_RECORD})
     assert set(key_scopes()) == {
         "predict", "predict.unapproved", "registry.read", "registry.write", "registry.download", "moderate",
-        "moderate.test", "report", "quality.read", "policies.read", "policies.write",
+        "moderate.test", "report", "erase", "quality.read", "policies.read", "policies.write",
     }  # fmt: skip
 
 

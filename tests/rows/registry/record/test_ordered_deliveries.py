@@ -3,7 +3,6 @@
 import queue
 import random
 import threading
-import time
 import uuid
 from datetime import timedelta
 from functools import partial
@@ -336,14 +335,11 @@ def ten_thousand(hook, started):
 
 
 def test_a_sweep_of_thousands_finds_those_whose_turn_it_is(ten_thousand, started):
-    began = time.monotonic()
     count = sweep()
-    took_s = time.monotonic() - began
 
     heads = set(_ids()[::2])
     assert count == len(started) == deliveries._MAX_SWEPT
     assert set(started) <= heads
-    assert took_s < 1
 
 
 def test_the_turn_is_looked_up_in_its_index(ten_thousand):
