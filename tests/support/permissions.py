@@ -40,6 +40,7 @@ OWN_PAGES = {
     "/admin/moderation/review/cases/": "moderation.Case",
     "/admin/moderation/review/verdicts/": "moderation.Verdict",
     "/admin/moderation/quality/reviewers/": "auth.User",
+    "/admin/moderation/quality/golden-sets/": "registry.Model",
 }
 ROWS = {"decision": "moderation.Decision", "strike": "moderation.Strike"}  # by the parameter's name
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>[^)]*\)")
