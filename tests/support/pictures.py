@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import tempfile
 import time
 from contextlib import contextmanager
@@ -156,7 +157,7 @@ def _take_moderation(page, demo):
 def _take_review(page, demo):
     """A case of the demo: two comments that say the same."""
     page.goto(f"{demo.url}/admin/moderation/case/?q=recipes-2")
-    page.get_by_role("link", name="Case").first.click()
+    page.get_by_role("link", name=re.compile(r"^Case \d")).first.click()
     page.get_by_role("link", name="Review this case").click()
     page.locator("[data-case]").wait_for()
     _take_whole(page, "review", at_most=1200)
@@ -176,7 +177,7 @@ def _take_report_card(page, demo):
         page.wait_for_function(
             "(before) => document.querySelector('[data-case]')?.dataset.case !== before", arg=case
         )
-    wait_until(lambda: "verdicts yet" not in _report_card(page, demo), within_s=60, what="a report card")
+    wait_until(lambda: "%" in _report_card(page, demo), within_s=60, what="a report card")
     _take_whole(page, "report-card", at_most=1200)
 
 
