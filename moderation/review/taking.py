@@ -208,6 +208,8 @@ def escalate(*, case: Case, note: str, by: Actor) -> None:
 def set_legal_hold(*, case: Case, is_held: bool, reason: str, by: Actor) -> None:
     """Keep the case's contents whatever retention and erasure say, or stop keeping them."""
     by.check(ModerationRight.LEAD)
+    if case.is_restricted:
+        by.check(ModerationRight.SEE_RESTRICTED)
     reason = checked_line(reason, what="reason", longest=MAX_REASON)
     if not Case.objects.filter(pk=case.pk, is_on_legal_hold=not is_held).update(is_on_legal_hold=is_held):
         raise StaleState
