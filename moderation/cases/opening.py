@@ -1,8 +1,5 @@
 """Opens cases for decisions that await a person, and withdraws those that need nobody any more."""
 
-import os
-import socket
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,17 +16,17 @@ from moderation.cases.likeness import Likeness, PictureRows, likeness_of, unlike
 from moderation.cases.models import Case, CaseItem, CaseSource, Guideline, Harm
 from moderation.cases.transitions import CaseStatus
 from moderation.deciding.answers import stored_explanation
+from moderation.deciding.awaiting import work_off
 from moderation.deciding.findings import Findings
 from moderation.deciding.models import Awaits, Decision
 from moderation.deciding.selectors import newer_decisions
 from moderation.policies.rules import Ruling
-from registry.kit.loops import DATABASE_AWAY
 from registry.record import leases
 
 log = structlog.get_logger("roundhouse.moderation")
 
 _LEASE, _LEASE_S = "moderation.cases", 60.0
-_AT_ONCE, _WITHDRAWN_AT_ONCE = 500, 5_000
+_WITHDRAWN_AT_ONCE = 5_000
 MOST_CONTENTS = 200  # of a case: its verdict becomes final in one transaction
 _UNSCORED = 0.5  # where no detector says how sure it is
 UNKNOWN_HARM, UNKNOWN_HOURS = Harm.MEDIUM, 24  # of violations without a guideline
@@ -44,17 +41,13 @@ def open_cases(*, within_s: float = 20.0) -> int:
     """
     if not Decision.objects.filter(awaits=Awaits.CASE).exists():
         return 0
-    # A worker's threads are one process, so its id alone would let two of them in.
-    holder = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
-    if not leases.claim(_LEASE, holder=holder, for_s=_LEASE_S):
-        return 0
     ends_at, opened = time.monotonic() + within_s, 0
-    try:
-        while time.monotonic() < ends_at and (done := _open_some()):
+    with leases.held(_LEASE, for_s=_LEASE_S) as lease:
+        while lease is not None and time.monotonic() < ends_at:
+            if not (done := work_off(Awaits.CASE, _open, failure="no case could be opened")):
+                break
             opened += done
-            leases.claim(_LEASE, holder=holder, for_s=_LEASE_S)
-    finally:
-        leases.release(_LEASE, holder=holder)
+            lease.renew()
     return opened
 
 
@@ -133,32 +126,6 @@ def withdraw_settled_failures() -> int:
     left = settled.exclude(decision__redecided_by__isnull=False).values("case_id")
     Case.objects.filter(pk__in=list(left), status=CaseStatus.WAITING).update(source=CaseSource.REVIEW)
     return withdrawn
-
-
-def _open_some() -> int:
-    """Open cases for the oldest decisions that await one; return for how many. One that cannot be read holds up no other."""
-    awaiting = Decision.objects.filter(awaits=Awaits.CASE).order_by("pk")
-    ids = list(awaiting.values_list("pk", flat=True)[:_AT_ONCE])
-    if not ids:
-        return 0
-    try:
-        return _open(ids)
-    except DATABASE_AWAY:
-        raise
-    except Exception as error:  # noqa: BLE001  whatever it is, it is about one of them
-        if len(ids) > 1:
-            log.warning("cases are opened one by one", reason=str(error))
-    return sum(_open_alone(one) for one in ids)
-
-
-def _open_alone(decision_id: UUID) -> int:
-    try:
-        return _open([decision_id])
-    except DATABASE_AWAY:
-        raise
-    except Exception as error:
-        log.error("no case could be opened", decision=decision_id.hex, exc_info=error)
-        return 0
 
 
 @transaction.atomic

@@ -1,7 +1,5 @@
 """Contents that were held because a detector failed: they are decided again by themselves when it is back."""
 
-import os
-import socket
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -18,6 +16,7 @@ from moderation.deciding.selectors import held_decisions, newer_decisions
 from moderation.deciding.services import decide_again, policy_for, store
 from moderation.errors import NoPolicy, PolicyUnreadable, WritesBehind
 from registry.record import leases
+from registry.record.leases import HeldLease
 
 log = structlog.get_logger("roundhouse.moderation")
 
@@ -30,16 +29,11 @@ _GIVE_UP_AFTER = timedelta(days=2)  # from then on a person has to decide
 
 def decide_held(*, within_s: float = 50.0) -> int:
     """Decide due contents again, as long as detectors answer; return how many were decided. One process at a time does this."""
-    holder = f"{socket.gethostname()}:{os.getpid()}"
-    if not leases.claim(_LEASE, holder=holder, for_s=_LEASE_S):
-        return 0
-    try:
-        return _decide_held(holder, time.monotonic() + within_s)
-    finally:
-        leases.release(_LEASE, holder=holder)
+    with leases.held(_LEASE, for_s=_LEASE_S) as lease:
+        return _decide_held(lease, time.monotonic() + within_s) if lease is not None else 0
 
 
-def _decide_held(holder: str, ends_at: float) -> int:
+def _decide_held(lease: HeldLease, ends_at: float) -> int:
     _drop_superseded()
     decided, at_once = 0, _FIRST
     while time.monotonic() < ends_at:
@@ -51,7 +45,7 @@ def _decide_held(holder: str, ends_at: float) -> int:
         if done == 0:  # the rest would most likely fail in the same way
             break
         at_once = _AT_ONCE
-        leases.claim(_LEASE, holder=holder, for_s=_LEASE_S)
+        lease.renew()
     if decided:
         log.info("held contents were decided", count=decided)
     return decided

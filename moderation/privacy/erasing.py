@@ -1,10 +1,7 @@
 """Erasing: what is stored about contents goes for good, in batches, and is continued if a process dies."""
 
 import json
-import os
 import re
-import socket
-import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -58,6 +55,7 @@ from registry.kit.text import MAX_REASON, checked_line, storable
 from registry.record import leases
 from registry.record.audit import record_change
 from registry.record.events import emit
+from registry.record.leases import HeldLease
 from registry.record.models import Event
 
 log = structlog.get_logger("roundhouse.moderation")
@@ -145,15 +143,11 @@ def request_erasure(
 
 def erase_pending(*, now: datetime | None = None) -> int:
     """Go on with all erasures; return how many were done. One thread of one process at a time does this."""
-    # A worker's threads are one process, so its id alone would let two of them in.
-    holder = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
-    if not leases.claim(_LEASE, holder=holder, for_s=_LEASE_S):
-        return 0
-    try:
+    with leases.held(_LEASE, for_s=_LEASE_S) as lease:
+        if lease is None:
+            return 0
         working = Erasure.objects.filter(status=ErasureStatus.WORKING).order_by("pk")
-        return sum(_erase_alone(erasure, holder, now or timezone.now()) for erasure in working)
-    finally:
-        leases.release(_LEASE, holder=holder)
+        return sum(_erase_alone(erasure, lease, now or timezone.now()) for erasure in working)
 
 
 def named_cases(case_ids: Iterable[int]) -> str:
@@ -186,18 +180,18 @@ def _checked_subject(kind: ErasureKind, subject: str) -> str:
         raise Invalid("A request id has 32 hexadecimal digits; it is in each answer.") from None
 
 
-def _erase_alone(erasure: Erasure, holder: str, now: datetime) -> bool:
+def _erase_alone(erasure: Erasure, lease: HeldLease, now: datetime) -> bool:
     try:
-        return _erase(erasure, holder, now)
+        return _erase(erasure, lease, now)
     except StaleState:  # this one was too slow, and another has taken over
         return False
 
 
-def _erase(erasure: Erasure, holder: str, now: datetime) -> bool:
+def _erase(erasure: Erasure, lease: HeldLease, now: datetime) -> bool:
     """Erase until nothing is left; return whether it is done."""
-    _check_lease(holder)
+    _check_lease(lease)
     while _tried(_erase_decisions, erasure) or _tried(_erase_finals, erasure):
-        _check_lease(holder)
+        _check_lease(lease)
     _tried(_erase_about_author, erasure)
     _remove_jobs(erasure)
     if now < erasure.made_at + SETTLES_AFTER or erasure.open_jobs or not wipe_free_pages():
@@ -205,8 +199,8 @@ def _erase(erasure: Erasure, holder: str, now: datetime) -> bool:
     return _finish(erasure, now)
 
 
-def _check_lease(holder: str) -> None:
-    if not leases.claim(_LEASE, holder=holder, for_s=_LEASE_S):
+def _check_lease(lease: HeldLease) -> None:
+    if not lease.renew():
         raise StaleState
 
 

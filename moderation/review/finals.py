@@ -1,9 +1,6 @@
 """What stands: verdicts become final, and so do decisions that need no person. Subscribers are told, in order per content."""
 
 import hmac
-import os
-import socket
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +17,7 @@ from moderation.cases.models import LOOKS_AGAIN, Case, CaseItem, CaseSource, Gui
 from moderation.cases.opening import keep_up_with, open_case, restrict_cases_about, withdraw_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.deciding.answers import stored_explanation
+from moderation.deciding.awaiting import work_off
 from moderation.deciding.models import Awaits, Decision
 from moderation.policies.models import PolicyRevision
 from moderation.policies.rules import ReviewTerms, RuleEffect, Ruling, read_review_terms
@@ -55,21 +53,19 @@ def make_final(*, now: datetime | None = None, within_s: float = 20.0) -> int:
     due = Verdict.objects.filter(status=VerdictStatus.PENDING, final_at__lte=now or timezone.now())
     if not due.exists() and not Decision.objects.filter(awaits=Awaits.FINAL).exists():
         return 0
-    # A worker's threads are one process, so its id alone would let two of them in.
-    holder = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
-    if not leases.claim(_LEASE, holder=holder, for_s=_LEASE_S):
-        return 0
     ends_at, made = time.monotonic() + within_s, 0
-    try:
+    with leases.held(_LEASE, for_s=_LEASE_S) as lease:
+        if lease is None:
+            return 0
         for verdict_id in list(due.order_by("final_at").values_list("pk", flat=True)[:_AT_ONCE]):
             made += _finish_alone(verdict_id)
-            leases.claim(_LEASE, holder=holder, for_s=_LEASE_S)
-        while time.monotonic() < ends_at and (done := _stand_some()):
+            lease.renew()
+        while time.monotonic() < ends_at:
+            if not (done := work_off(Awaits.FINAL, _stand, failure="what stands could not be written")):
+                break
             made += done
-            leases.claim(_LEASE, holder=holder, for_s=_LEASE_S)
-        return made
-    finally:
-        leases.release(_LEASE, holder=holder)
+            lease.renew()
+    return made
 
 
 def _finish_alone(verdict_id: int) -> bool:
@@ -331,33 +327,6 @@ def final_answer(final: FinalDecision) -> dict[str, Any]:
         "statement": final.statement,
         "at": final.made_at.isoformat(),
     }
-
-
-def _stand_some() -> int:
-    """Write what stands of the oldest decisions that await it; return how many."""
-    awaiting = Decision.objects.filter(awaits=Awaits.FINAL).order_by("pk")
-    ids = list(awaiting.values_list("pk", flat=True)[:_AT_ONCE])
-    if not ids:
-        return 0
-    try:
-        return _stand(ids)
-    except DATABASE_AWAY:
-        raise
-    except Exception as error:  # noqa: BLE001  whatever it is, it is about one of them
-        if len(ids) > 1:
-            log.warning("decisions are written one by one", reason=str(error))
-    return sum(_stand_alone(one) for one in ids)
-
-
-def _stand_alone(decision_id: UUID) -> int:
-    """One that cannot be written holds up no other; the next round tries it again."""
-    try:
-        return _stand([decision_id])
-    except DATABASE_AWAY:
-        raise
-    except Exception as error:
-        log.error("what stands could not be written", decision=decision_id.hex, exc_info=error)
-        return 0
 
 
 def stand_now(decision: Decision) -> None:

@@ -1,5 +1,11 @@
 """Leases: one holder at a time, by the database's clock."""
 
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
@@ -29,3 +35,30 @@ def claim(name: str, *, holder: str, for_s: float) -> bool:
 def release(name: str, *, holder: str) -> None:
     """Give the lease back, if it is still ours."""
     Lease.objects.filter(name=name, holder=holder).update(expires_at=F("expires_at") - timedelta(days=1))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """A lease that this thread holds."""
+
+    name: str
+    holder: str
+    for_s: float
+
+    def renew(self) -> bool:
+        """Hold it as long again; False if another holder took it in the meantime."""
+        return claim(self.name, holder=self.holder, for_s=self.for_s)
+
+
+@contextmanager
+def held(name: str, *, for_s: float) -> Iterator[HeldLease | None]:
+    """Hold the lease while the block runs; None if another thread or process has it."""
+    # A worker's threads are one process, so its id alone would let two of them in.
+    lease = HeldLease(name, f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}", for_s)
+    if not lease.renew():
+        yield None
+        return
+    try:
+        yield lease
+    finally:
+        release(name, holder=lease.holder)

@@ -513,12 +513,12 @@ class TestManyAtOnce:
     def test_two_threads_of_a_process_do_not_erase_at_once(self, policy, monkeypatch):
         of_ann(policy)
         request_erasure(tenant=None, kind=ErasureKind.AUTHOR, subject=AUTHOR, reason="why", by=an_actor())
-        monkeypatch.setattr(erasing.threading, "get_ident", lambda: 1)
+        monkeypatch.setattr(erasing.leases.threading, "get_ident", lambda: 1)
         second = []
 
         def look_meanwhile(erasure):
             with monkeypatch.context() as other_thread:
-                other_thread.setattr(erasing.threading, "get_ident", lambda: 2)
+                other_thread.setattr(erasing.leases.threading, "get_ident", lambda: 2)
                 other_thread.setattr(erasing, "_erase_alone", lambda *_: second.append("came in"))
                 assert erase_pending() == 0
             return False

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from registry.record import leases
 from registry.record.models import Lease
+from tests.support.together import at_once
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
@@ -42,3 +43,24 @@ def test_the_holder_alone_gives_it_back(by, is_free):
     leases.release("beat", holder=by)
 
     assert _claim("other") is is_free
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_threads_of_a_process_do_not_share_one():
+    with leases.held("chore", for_s=60) as lease:
+        (other,) = at_once([_has_it])
+
+    assert lease is not None and not other
+    assert _has_it()
+
+
+def _has_it():
+    with leases.held("chore", for_s=60) as lease:
+        return lease is not None
+
+
+def test_a_lease_that_another_took_is_not_renewed():
+    with leases.held("chore", for_s=60) as lease:
+        Lease.objects.update(holder="another")
+
+        assert not lease.renew()
