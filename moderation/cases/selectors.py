@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from datetime import datetime
+from typing import TypeVar
 
 from django.db.models import Case as Choose
 from django.db.models import (
@@ -11,6 +12,7 @@ from django.db.models import (
     F,
     FloatField,
     IntegerField,
+    Model,
     OuterRef,
     Q,
     QuerySet,
@@ -24,6 +26,8 @@ from moderation.deciding.models import Decision
 from moderation.deciding.selectors import decisions_matching, decisions_of_author
 from moderation.rights import ModerationRight
 from registry.kit.actors import Actor
+
+Row = TypeVar("Row", bound=Model)
 
 # Detectors that failed come back by themselves, and escalated cases are for leads.
 CASES_FOR_ANYBODY = Q(is_escalated=False) & ~Q(source=CaseSource.FAILURE)
@@ -66,9 +70,18 @@ def by_urgency(cases: QuerySet[Case], now: datetime) -> QuerySet[Case]:
     ).order_by("-is_overdue", "-urgency", "pk")
 
 
-def visible_cases(cases: QuerySet[Case], *, sees_restricted: bool) -> QuerySet[Case]:
+def sees_restricted(by: Actor) -> bool:
+    return ModerationRight.SEE_RESTRICTED in by.rights
+
+
+def visible_cases(cases: QuerySet[Case], by: Actor) -> QuerySet[Case]:
     """Restricted cases are only there for people with the right to see them, in whatever list or queue they are."""
-    return cases if sees_restricted else cases.filter(is_restricted=False)
+    return cases if sees_restricted(by) else cases.filter(is_restricted=False)
+
+
+def about_visible_cases(rows: QuerySet[Row], by: Actor) -> QuerySet[Row]:
+    """The same for what is about a case."""
+    return rows if sees_restricted(by) else rows.filter(case__is_restricted=False)
 
 
 def restricted_decisions() -> Q:
@@ -84,7 +97,7 @@ def restricted_decisions() -> Q:
 
 def hidden_decisions(by: Actor) -> Q | Value:
     """Whether a decision's content is hidden from this person or key. A key has sent the content itself, so it is not."""
-    if ModerationRight.SEE_RESTRICTED in by.rights or by.tenant_id is not None:
+    if sees_restricted(by) or by.tenant_id is not None:
         return Value(False)
     return restricted_decisions()
 

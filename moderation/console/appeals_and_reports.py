@@ -13,7 +13,8 @@ from django.utils.safestring import SafeString
 
 from moderation.appeals.models import Appeal
 from moderation.appeals.transitions import AppealStatus
-from moderation.console.case_page import VERDICT_TONES, sees_restricted, who_decided, without_hidden_verdicts
+from moderation.cases.selectors import about_visible_cases
+from moderation.console.case_page import VERDICT_TONES, who_decided, without_hidden_verdicts
 from moderation.policies.rules import Ruling
 from moderation.reports.models import Report
 from moderation.reports.services import reporter_record
@@ -68,7 +69,7 @@ class AnsweredByPeople(OwnPage):
         )
         by = actor(request)
         rows = without_hidden_verdicts(rows, self.decided_case, by)
-        return rows if sees_restricted(by) else rows.filter(case__is_restricted=False)
+        return about_visible_cases(rows, by)
 
     def get_ordering(self, request: HttpRequest) -> Any:
         """Open ones by their deadline, then what was answered last: in the order of an index."""

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from moderation.cases.models import SEVERE, Case, CaseSource, Harm
-from moderation.cases.selectors import cases_matching, visible_cases
+from moderation.cases.selectors import cases_matching, sees_restricted, visible_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.console.case_page import (
     STATUS_TONES,
@@ -20,7 +20,6 @@ from moderation.console.case_page import (
     awaits_second_review,
     case_context,
     hides_verdicts,
-    sees_restricted,
     who_decided,
 )
 from moderation.console.case_verbs import CASE_VERBS, DecideManyForm
@@ -107,7 +106,7 @@ class CasePage(VerbPages, OwnPage, ModelAdmin[Case]):
             awaits_second=ExpressionWrapper(Q(awaits_second_review()) | of_appeal, BooleanField())
         )
         rows = rows.prefetch_related(Prefetch("verdicts", standing, to_attr="standing"))
-        return visible_cases(rows, sees_restricted=sees_restricted(actor(request)))
+        return visible_cases(rows, actor(request))
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         return [one for one in self.list_filter if one != "is_restricted" or sees_restricted(actor(request))]

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from moderation.appeals.models import Appeal
 from moderation.cases.models import Case, CaseItem, CaseSource, Guideline
-from moderation.cases.selectors import visible_cases
+from moderation.cases.selectors import about_visible_cases, visible_cases
 from moderation.cases.transitions import CaseStatus
 from moderation.console.decision_page import TONES
 from moderation.deciding.models import Decision
@@ -61,10 +61,6 @@ class ShownFinal:
     def statement_id(self) -> str:
         """Of the element that shows it, for the button that copies it."""
         return f"rh-statement-{self.final.pk}"
-
-
-def sees_restricted(by: Actor) -> bool:
-    return ModerationRight.SEE_RESTRICTED in by.rights
 
 
 def awaits_second_review(case: str = "pk") -> Exists:
@@ -188,11 +184,11 @@ def _text(value: Any) -> str:
 def _again(case: Case, by: Actor) -> list[Case]:
     """Cases that look at this one's verdicts again."""
     later = Case.objects.filter(about__case=case).order_by("pk")
-    return list(visible_cases(later, sees_restricted=sees_restricted(by)))
+    return list(visible_cases(later, by))
 
 
 def _appeals(case: Case, by: Actor) -> list[Appeal]:
     """The appeal that it answers, and those against what its verdict made stand."""
     own = Q(case=case) | Q(contested__verdict__case=case)
     appeals: QuerySet[Appeal] = Appeal.objects.filter(own).select_related("contested", "case").order_by("pk")
-    return list(appeals if sees_restricted(by) else appeals.filter(case__is_restricted=False))
+    return list(about_visible_cases(appeals, by))

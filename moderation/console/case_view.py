@@ -296,7 +296,7 @@ def _similar(case: Case, by: Actor) -> list[Verdict]:
     """The last verdicts about equal contents, newest first."""
     alike = visible_cases(
         Case.objects.filter(likeness=case.likeness, status=CaseStatus.CLOSED).exclude(pk=case.pk),
-        sees_restricted=ModerationRight.SEE_RESTRICTED in by.rights,
+        by,
     )
     if case.about_id is not None:  # what it looks at again is shown elsewhere, or must not be known
         alike = alike.exclude(verdicts=case.about_id).exclude(about=case.about_id)

@@ -161,7 +161,7 @@ def _cases(request: HttpRequest, decision: Decision) -> list[Case]:
     if ModerationRight.REVIEW not in by.rights:
         return []
     cases = Case.objects.filter(items__decision=decision).order_by("pk")
-    return list(visible_cases(cases, sees_restricted=ModerationRight.SEE_RESTRICTED in by.rights))
+    return list(visible_cases(cases, by))
 
 
 def picture_response(decision_id: UUID, number: int) -> HttpResponse:

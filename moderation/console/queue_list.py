@@ -58,8 +58,7 @@ def queue_lines(by: Actor) -> tuple[list[QueueLine], OwnCases]:
         counts[f"waiting_{place}"] = Count("pk", filter=condition)
         counts[f"overdue_{place}"] = Count("pk", filter=condition & Q(due_at__lte=now))
         counts[f"oldest_{place}"] = Min("opened_at", filter=condition)
-    sees_restricted = ModerationRight.SEE_RESTRICTED in by.rights
-    found = visible_cases(waiting_cases(), sees_restricted=sees_restricted).order_by().aggregate(**counts)
+    found = visible_cases(waiting_cases(), by).order_by().aggregate(**counts)
     titles = {_ALL: "All cases"} | {queue.name: queue.title for queue in queues}
     lines = [
         QueueLine(
@@ -77,9 +76,8 @@ def queue_lines(by: Actor) -> tuple[list[QueueLine], OwnCases]:
 
 def waiting_badge(request: HttpRequest) -> Badge | None:
     """How many cases wait for anybody, beside the link in the sidebar."""
-    rights = actor(request).rights
-    wanted = cases_without_queue(is_lead=ModerationRight.LEAD in rights)
-    sees_restricted = ModerationRight.SEE_RESTRICTED in rights
-    cases = visible_cases(waiting_cases().filter(wanted), sees_restricted=sees_restricted)
+    by = actor(request)
+    wanted = cases_without_queue(is_lead=ModerationRight.LEAD in by.rights)
+    cases = visible_cases(waiting_cases().filter(wanted), by)
     count = cases.order_by().values("pk")[: COUNTED_AT_MOST + 1].count()
     return Badge(count, "1 case waits" if count == 1 else f"{count} cases wait")

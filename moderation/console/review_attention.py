@@ -10,8 +10,7 @@ from django.utils import timezone
 from moderation.appeals.models import Appeal
 from moderation.appeals.transitions import AppealStatus
 from moderation.cases.models import Case
-from moderation.cases.selectors import visible_cases, waiting_cases
-from moderation.console.case_page import sees_restricted
+from moderation.cases.selectors import about_visible_cases, visible_cases, waiting_cases
 from moderation.reports.models import Report
 from moderation.reports.transitions import ReportStatus
 from moderation.review.models import AccountProposal
@@ -81,11 +80,11 @@ def open_proposals(by: Actor) -> list[AttentionItem]:
 
 
 def _waiting(by: Actor) -> QuerySet[Case]:
-    return visible_cases(waiting_cases(), sees_restricted=sees_restricted(by))
+    return visible_cases(waiting_cases(), by)
 
 
 def _seen(rows: QuerySet[Any], by: Actor) -> QuerySet[Any]:
-    return rows if sees_restricted(by) else rows.filter(case__is_restricted=False)
+    return about_visible_cases(rows, by)
 
 
 def _to_review(items: list[AttentionItem], query: str = "") -> list[AttentionItem]:

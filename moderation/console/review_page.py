@@ -121,13 +121,12 @@ def _on_case(verb: CaseVerb) -> Callable[..., HttpResponse]:
 
 
 def _visible(by: Actor) -> Any:
-    return visible_cases(waiting_cases(), sees_restricted=ModerationRight.SEE_RESTRICTED in by.rights)
+    return visible_cases(waiting_cases(), by)
 
 
 def _case(pk: int, by: Actor) -> Case:
     """In whatever state, so that services can say what has become of it."""
-    sees_restricted = ModerationRight.SEE_RESTRICTED in by.rights
-    case = visible_cases(Case.objects.all(), sees_restricted=sees_restricted).filter(pk=pk).first()
+    case = visible_cases(Case.objects.all(), by).filter(pk=pk).first()
     if case is None:
         raise UnknownCase
     return case

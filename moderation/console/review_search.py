@@ -8,8 +8,8 @@ from django.urls import reverse
 
 from moderation.appeals.models import Appeal
 from moderation.cases.models import Case
-from moderation.cases.selectors import cases_matching, visible_cases
-from moderation.console.case_page import sees_restricted, without_hidden_verdicts
+from moderation.cases.selectors import about_visible_cases, cases_matching, visible_cases
+from moderation.console.case_page import without_hidden_verdicts
 from moderation.deciding.models import Decision
 from moderation.deciding.selectors import decisions_matching
 from moderation.reports.models import Report
@@ -25,7 +25,7 @@ def find_cases(request: HttpRequest, text: str) -> list[Hit]:
     by = actor(request)
     if ModerationRight.REVIEW not in by.rights:
         return []
-    cases = cases_matching(visible_cases(Case.objects.all(), sees_restricted=sees_restricted(by)), text)
+    cases = cases_matching(visible_cases(Case.objects.all(), by), text)
     return [
         Hit(
             f"Case {case.pk}",
@@ -45,7 +45,7 @@ def find_appeals(request: HttpRequest, text: str) -> list[Hit]:
         matching |= Q(pk=int(number["number"]))
     appeals = Appeal.objects.filter(matching).select_related("contested")
     appeals = without_hidden_verdicts(appeals, "contested__verdict__case", by)
-    seen = appeals if sees_restricted(by) else appeals.filter(case__is_restricted=False)
+    seen = about_visible_cases(appeals, by)
     return [
         Hit(
             f"Appeal {appeal.pk}",
@@ -65,7 +65,7 @@ def find_reports(request: HttpRequest, text: str) -> list[Hit]:
     if number := _REPORT.fullmatch(text):
         matching |= Q(pk=int(number["number"]))
     reports = without_hidden_verdicts(Report.objects.filter(matching), "case", by)
-    seen = reports if sees_restricted(by) else reports.filter(case__is_restricted=False)
+    seen = about_visible_cases(reports, by)
     return [
         Hit(
             f"Report {report.pk}",

@@ -13,7 +13,6 @@ from django.utils.safestring import SafeString
 from moderation.cases.models import SEVERE, CaseSource, Guideline, Harm, ReviewQueue
 from moderation.cases.queues import change_queue, count_by_queue, create_queue, remove_queue
 from moderation.cases.selectors import visible_cases, waiting_cases
-from moderation.console.case_page import sees_restricted
 from moderation.console.review_forms import ActionForm, GuidelineForm, QueueForm
 from moderation.review.actions import change_action, create_action, retire_action
 from moderation.review.guidelines import (
@@ -171,7 +170,7 @@ class QueuePage(RemovableRows, SetUpByLeads, ModelAdmin[ReviewQueue]):
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changelist = super().get_changelist_instance(request)
-        cases = visible_cases(waiting_cases(), sees_restricted=sees_restricted(actor(request)))
+        cases = visible_cases(waiting_cases(), actor(request))
         counts = dict(count_by_queue(cases, timezone.now()))
         changelist.result_list = listed = list(changelist.result_list)
         for queue in listed:

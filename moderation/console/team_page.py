@@ -15,8 +15,7 @@ from django.utils import timezone
 
 from moderation.cases.models import Case
 from moderation.cases.queues import count_by_queue, count_waiting
-from moderation.cases.selectors import visible_cases, waiting_cases
-from moderation.console.case_page import sees_restricted
+from moderation.cases.selectors import sees_restricted, visible_cases, waiting_cases
 from moderation.console.review_forms import ReviewerForm
 from moderation.console.review_settings import SetUpByLeads, queue_in_words
 from moderation.review.models import Reviewer
@@ -103,9 +102,9 @@ def team_context(by: Actor, now: datetime) -> dict[str, Any]:
     return {
         "queues": [
             (queue, queue_in_words(queue), count)
-            for queue, count in count_by_queue(visible_cases(waiting, sees_restricted=may_see_all), now)
+            for queue, count in count_by_queue(visible_cases(waiting, by), now)
         ],
-        "all_waiting": count_waiting(visible_cases(waiting, sees_restricted=may_see_all), now),
+        "all_waiting": count_waiting(visible_cases(waiting, by), now),
         "restricted": None if may_see_all else _restricted(waiting, now),
         "bars": _bars(hours),
         "opened": sum(hour.opened for hour in hours),

@@ -39,8 +39,7 @@ def end_escalation(*, case: Case, reason: str, by: Actor) -> None:
 def _change(case: Case, action: str, reason: str, by: Actor, fits: Q, **columns: object) -> None:
     by.check(ModerationRight.LEAD)
     reason = checked_line(reason, what="reason", longest=MAX_REASON)
-    sees_restricted = ModerationRight.SEE_RESTRICTED in by.rights
-    rows = visible_cases(waiting_cases(), sees_restricted=sees_restricted).filter(fits, pk=case.pk)
+    rows = visible_cases(waiting_cases(), by).filter(fits, pk=case.pk)
     before = rows.values("assigned_to__username", "claimed_by__username", "is_escalated").first()
     if before is None or not rows.update(note=reason, **columns):
         raise StaleState(f"{case} is in its queue already, or decided; reload the page.".capitalize())

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import orjson
-from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from moderation.cases.models import Case, Guideline, ReviewQueue
+from moderation.cases.queues import count_waiting
 from moderation.cases.selectors import cases_of, names_code, waiting_cases
 from moderation.deciding.contents import MAX_ID
 from moderation.review.models import AccountProposal, Effect, FinalDecision, Strike
@@ -88,12 +88,9 @@ def _cases_within(tenant_id: int | None) -> QuerySet[Case]:
 
 
 def _length(cases: QuerySet[Case], name: str, title: str, now: datetime) -> QueueLength:
-    found: dict[str, Any] = cases.aggregate(
-        waiting=Count("pk"), overdue=Count("pk", filter=Q(due_at__lte=now)), oldest=Min("opened_at")
-    )
-    oldest = found.pop("oldest")
-    age_s = max(0, int((now - oldest).total_seconds())) if oldest is not None else None
-    return QueueLength(name, title, **found, oldest_seconds=age_s)
+    count = count_waiting(cases, now)
+    age_s = max(0, int((now - count.oldest_at).total_seconds())) if count.oldest_at is not None else None
+    return QueueLength(name, title, count.waiting, count.overdue, age_s)
 
 
 def statements_between(

@@ -271,7 +271,7 @@ def _has_decided_before(case: Case, user_id: int) -> bool:
 
 
 def _visible(cases: QuerySet[Case], by: Actor) -> QuerySet[Case]:
-    return visible_cases(cases, sees_restricted=ModerationRight.SEE_RESTRICTED in by.rights)
+    return visible_cases(cases, by)
 
 
 def _claim(case: Case, reviewer: Reviewer, left: BudgetLeft, now: datetime) -> bool:

@@ -5,6 +5,7 @@ import pytest
 from moderation.cases.models import Case
 from moderation.cases.selectors import restricted_decisions, visible_cases
 from moderation.deciding.models import Decision
+from moderation.rights import ModerationRole
 from tests.support.cases import a_case, a_guideline, a_reviewer, decide, finish, for_review
 from tests.support.decision_rows import a_list_policy
 
@@ -36,10 +37,8 @@ def test_those_in_a_restricted_case():
     Case.objects.filter(pk=case.pk).update(is_restricted=True)
 
     assert hidden() == {"restricted"}
-    assert list(visible_cases(Case.objects.all(), sees_restricted=False)) == list(
-        Case.objects.exclude(pk=case.pk)
-    )
-    assert visible_cases(Case.objects.all(), sees_restricted=True).count() == 2
+    assert list(visible_cases(Case.objects.all(), a_reviewer())) == list(Case.objects.exclude(pk=case.pk))
+    assert visible_cases(Case.objects.all(), a_reviewer(ModerationRole.CHILD_SAFETY)).count() == 2
 
 
 def test_a_case_is_restricted_once_a_person_finds_such_a_violation():
