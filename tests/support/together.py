@@ -24,7 +24,7 @@ def in_threads(count: int, work: Callable[[int], object], *, within_s: float = 6
         thread.start()
     for thread in threads:
         thread.join(within_s)
-        assert not thread.is_alive(), f"a thread is still at work after {within_s} s"
+        assert not thread.is_alive(), f"a thread is still at work after {within_s} s; others raised {errors}"
     return errors
 
 
