@@ -163,7 +163,7 @@ class PoliciesView(_OfPolicies, RegistryViewSet[Policy]):
             services.save_draft(policy=self.policy(), **self.read(DraftSerializer), by=self.actor)
         )
 
-    @extend_schema(summary="Discard the draft", request=None, responses=PolicySerializer)
+    @extend_schema(summary="Discard the draft", request=None, responses={200: PolicySerializer})
     def discard_draft(self, request: Request, name: str) -> Response:
         return self.shown(services.discard_draft(policy=self.policy(), by=self.actor))
 
