@@ -152,8 +152,9 @@ def add_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def any_of_forms(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A body may fit several forms: labels of a text have all the fields of labels of a row."""
+    """A value may fit several forms: labels of a text have all the fields of labels of a row, and null is any JSON, too."""
     for component in result["components"]["schemas"].values():
-        if "oneOf" in component:
-            component["anyOf"] = component.pop("oneOf")
+        for schema in (component, *component.get("properties", {}).values()):
+            if "oneOf" in schema:
+                schema["anyOf"] = schema.pop("oneOf")
     return result

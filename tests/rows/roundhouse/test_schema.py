@@ -72,3 +72,11 @@ def test_an_answer_may_have_all_fields_of_several_forms(client):
     of_rows, of_texts = schemas["RowLabelled"], schemas["TextLabelled"]
     assert set(of_rows["required"]) < set(of_texts["required"])
     assert {"$ref": "#/components/schemas/RowLabelled"} in schemas["PredictResponse"]["anyOf"]
+
+
+def test_null_may_be_any_json_as_well(client):
+    schemas = client.get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"}).json()[
+        "components"
+    ]["schemas"]
+
+    assert schemas["Preview"]["properties"]["result"]["anyOf"] == [{}, {"type": "null"}]
