@@ -11,8 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from inference.checks.confinement import die_with, leave_network, limit_resources, take_stdout
 from inference.checks.examples import read_example
+from inference.confinement.child import confine, die_with, leave_network, limit_resources, take_stdout
+from inference.confinement.errors import NotConfined
 from inference.engine.backends import Backend, LoadedSession, SessionOptions
 from inference.engine.errors import CannotCarry, LoadFailed, LocaleMissing, OutOfMemory
 from inference.engine.memory import process_memory
@@ -26,13 +27,12 @@ from inference.tensors.samples import Sample
 def main() -> NoReturn:
     config = json.loads(sys.argv[1])
     report = take_stdout()
-    is_confined = leave_network()  # before the death signal, which a change of privileges could clear
-    die_with(config["parent"])
-    known = read_and_delete(Path(config["known"]))
     backend = backend_of(config)
+    given_up = give_up(config, Path(config["path"]))
+    known = read_and_delete(Path(config["known"]))
     runtime_version = backend.runtime_version()
-    limit_resources(config)
-    send_report(report, phase="loading", resident_bytes=process_memory()[1], network_confined=is_confined)
+    limit_for(config)
+    send_report(report, phase="loading", resident_bytes=process_memory()[1], **given_up)
     session = None
     try:
         session, sample, result = _probe(backend, config, known, report)
@@ -45,6 +45,33 @@ def main() -> NoReturn:
             session, sample, report=lambda values: send_report(report, phase="extremes", values=values)
         )
     os._exit(0)  # tearing a hostile model down could still crash
+
+
+def give_up(config: dict[str, Any], *readable: Path) -> dict[str, bool]:
+    """Give up the network, and all files but these, as far as this kernel lets us; return what was given up.
+
+    Call it before the runtime is imported, which may start threads.
+    """
+    network = leave_network()  # before the death signal, which a change of privileges could clear
+    die_with(config["parent"])
+    files = config["is_cpu_only"]  # CUDA's driver needs devices, and may start a program
+    if files:
+        try:
+            confine(readable=readable, writable=[Path.cwd()])
+        except NotConfined:
+            files = False
+    return {"network_confined": network or files, "files_confined": files}
+
+
+def limit_for(config: dict[str, Any]) -> None:
+    """Limit resources to what loading a file needs."""
+    is_cpu_only = config["is_cpu_only"]
+    limit_resources(
+        cpu_s=config["time_limit_s"] * max(1, config["options"]["intra_op_threads"]),
+        # CUDA maps far more addresses than it uses, so with CUDA the parent watches memory.
+        memory_bytes=config["memory_limit_bytes"] if is_cpu_only else None,
+        open_files=64 if is_cpu_only else 1024,
+    )
 
 
 def backend_of(config: dict[str, Any]) -> Backend:

@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from inference.checks.confinement import die_with, leave_network, limit_resources, take_stdout
-from inference.checks.probe_child import read_and_delete, send_report
+from inference.checks.probe_child import give_up, limit_for, read_and_delete, send_report
+from inference.confinement.child import take_stdout
 from inference.engine.memory import process_memory
 from inference.pipelines.errors import BadTaskConfig
 from inference.pipelines.pipeline import ItemPipeline
@@ -31,11 +31,10 @@ _LONG_TEXT = "".join(_PIECES) * 40
 def main() -> NoReturn:
     config = json.loads(sys.argv[1])
     report = take_stdout()
-    leave_network()
-    die_with(config["parent"])
     order = read_and_delete(Path(config["order"]))
+    give_up(config, *map(Path, order["files"].values()))
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads would need addresses beyond the limit
-    limit_resources(config)
+    limit_for(config)
     send_report(report, phase="loading", resident_bytes=process_memory()[1])
     send_report(report, phase="done", **_result(order))
     os._exit(0)

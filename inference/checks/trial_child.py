@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from inference.checks.confinement import die_with, leave_network, limit_resources, take_stdout
 from inference.checks.frames import Frame, read_frame, write_frame
-from inference.checks.probe_child import backend_of, error_code, options_of
+from inference.checks.probe_child import backend_of, error_code, give_up, limit_for, options_of
+from inference.confinement.child import take_stdout
 from inference.engine.backends import Backend, LoadedSession
 from inference.engine.batch_proof import prove_batches
 from inference.engine.memory import resident_bytes
@@ -24,11 +24,10 @@ def main() -> NoReturn:
     config = json.loads(sys.argv[1])
     channel = _Channel(config["channel"])
     os.close(take_stdout())
-    leave_network()
-    die_with(config["parent"])
     backend = backend_of(config)
+    give_up(config, Path(config["path"]))
     backend.runtime_version()  # imports the runtime, whose own memory does not count
-    limit_resources(config)
+    limit_for(config)
     channel.send({"resident_bytes": resident_bytes()})
     try:
         session = _load(backend, config, channel)

@@ -10,6 +10,7 @@ import sys
 import time
 from ast import literal_eval
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -255,9 +256,9 @@ def test_the_child_dies_with_its_parent(tmp_path, start):
     os.mkfifo(fifo)
     environ = product_environment(DATA=tmp_path / "data")
     parent = subprocess.Popen([sys.executable, "-c", start, str(fifo)], cwd=ROOT, env=environ)
-    with fifo.open() as reader:
-        child = int(reader.read())
-    ended = os.pidfd_open(child)
+    with fifo.open("w"):  # waits until the child opens it
+        (child,) = children_of(parent.pid)
+        ended = os.pidfd_open(child)
 
     try:
         assert select.select([ended], [], [], 0)[0] == []  # it lives as long as its parent does
@@ -266,6 +267,11 @@ def test_the_child_dies_with_its_parent(tmp_path, start):
         assert select.select([ended], [], [], LONG_S)[0] == [ended]
     finally:
         os.close(ended)
+
+
+def children_of(process_id):
+    tasks = Path(f"/proc/{process_id}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def test_an_orphan_would_live_on(tmp_path):
