@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from inference.checks import probe as probing
 from inference.checks.probe import KnownInputs, probe
+from inference.confinement import parent as probing
 from inference.engine.backends import ProbeFact, SessionOptions
 from inference.tensors.samples import Sample
 from tests.support import onnx_models
