@@ -34,7 +34,7 @@ def follow_child(
     folder: Path,
     *,
     python: str = sys.executable,
-    after_result_s: float = 0.0,
+    after_result_s: float = _DEATH_S,
 ) -> "tuple[ChildWatch, int]":
     """Start a child that reports lines of JSON, watch it until it ends or hits a limit, and kill whatever is left.
 
