@@ -67,9 +67,7 @@ def write_scikit_learn(folder: Path) -> None:
     columns = make_pipeline(encoder, LogisticRegression()).fit(table, answers)
     skops.io.dump(columns, folder / "columns.skops")
     joblib.dump(columns, folder / "columns.joblib")
-    skops.io.dump(
-        GradientBoostingClassifier(random_state=1).fit(numbers, three), folder / "gradient.skops"
-    )
+    skops.io.dump(GradientBoostingClassifier(random_state=1).fit(numbers, three), folder / "gradient.skops")
     skops.io.dump(HistGradientBoostingClassifier(max_iter=20).fit(with_gaps, three), folder / "hist.skops")
     skops.io.dump(LinearSVC().fit(numbers, three), folder / "svc.skops")
     words = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, is_red)
@@ -88,7 +86,8 @@ def write_trees(folder: Path) -> None:
     joblib.dump(make_pipeline(StandardScaler(), classifier).fit(with_gaps, three), folder / "xgboost.joblib")
     for objective in (
         "binary:logistic", "multi:softmax", "reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror",
-        "reg:squaredlogerror", "count:poisson", "reg:gamma", "reg:tweedie", "rank:pairwise", "rank:ndcg", "rank:map", "reg:logistic", "binary:logitraw",
+        "reg:squaredlogerror", "count:poisson", "reg:gamma", "reg:tweedie", "rank:pairwise", "rank:ndcg", "rank:map",
+        "reg:logistic", "binary:logitraw",
     ):  # fmt: skip
         y = {"bin": three > 0, "mul": three, "ran": three > 0}.get(objective[:3], np.abs(amount) + 0.1)
         if objective == "reg:logistic":
@@ -98,20 +97,31 @@ def write_trees(folder: Path) -> None:
             data.set_group([40] * 10)
         settings = {"objective": objective} | ({"num_class": 3} if objective.startswith("multi") else {})
         xgboost.train(settings, data, 20).save_model(folder / f"xgboost {objective.replace(':', ' ')}.json")
-    data, other = xgboost.DMatrix(numbers[:200], amount[:200]), xgboost.DMatrix(numbers[200:], rng.normal(size=200))
+    data, other = (
+        xgboost.DMatrix(numbers[:200], amount[:200]),
+        xgboost.DMatrix(numbers[200:], amount[200:] + rng.normal(size=200)),
+    )
     xgboost.train(
-        {"objective": "reg:squarederror"}, data, 50, [(other, "other")], early_stopping_rounds=10, verbose_eval=False
+        {"objective": "reg:squarederror"},
+        data,
+        200,
+        [(other, "other")],
+        early_stopping_rounds=10,
+        verbose_eval=False,
     ).save_model(folder / "xgboost early.json")
     xgboost.train({"booster": "dart"}, data, 5).save_model(folder / "xgboost dart.json")
 
     quiet = {"verbosity": -1, "seed": 1}
-    lightgbm.train({**quiet, "objective": "regression"}, lightgbm.Dataset(numbers.astype(float), amount), 60).save_model(
-        folder / "lightgbm.txt"
-    )
+    lightgbm.train(
+        {**quiet, "objective": "regression"}, lightgbm.Dataset(numbers.astype(float), amount), 60
+    ).save_model(folder / "lightgbm.txt")
     for objective in (
-        "binary", "multiclass", "regression_l1", "huber", "quantile", "poisson", "gamma", "tweedie", "lambdarank", "fair", "mape", "cross_entropy",
+        "binary", "multiclass", "regression_l1", "huber", "quantile", "poisson", "gamma", "tweedie", "lambdarank",
+        "fair", "mape", "cross_entropy",
     ):  # fmt: skip
-        y = {"bin": three > 0, "mul": three, "lam": three, "cro": three > 0}.get(objective[:3], np.abs(amount) + 0.1)
+        y = {"bin": three > 0, "mul": three, "lam": three, "cro": three > 0}.get(
+            objective[:3], np.abs(amount) + 0.1
+        )
         data = lightgbm.Dataset(
             with_gaps.astype(float), y, group=[40] * 10 if objective == "lambdarank" else None
         )
@@ -122,7 +132,9 @@ def write_trees(folder: Path) -> None:
         folder / "lightgbm custom.txt"
     )
     joblib.dump(
-        make_pipeline(StandardScaler(), lightgbm.LGBMClassifier(n_estimators=10, verbose=-1)).fit(numbers, three),
+        make_pipeline(StandardScaler(), lightgbm.LGBMClassifier(n_estimators=10, verbose=-1)).fit(
+            numbers, three
+        ),
         folder / "lightgbm.joblib",
     )
 

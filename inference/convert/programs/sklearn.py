@@ -11,24 +11,27 @@ from inference.convert.programs.base import CONVERTED, Job, Program, Refused, ru
 OPSET, TREES_OPSET = 18, 3  # of ONNX, and of its operators for trees, which onnxmltools knows up to this one
 INPUT, LABEL, PROBABILITIES, SCORES, PREDICTION = "input", "label", "probabilities", "scores", "prediction"
 _MAX_COLUMNS = 2_000
+_WORDS = r"(?u)\b\w\w+\b"  # scikit-learn's default
 _TYPES = {"float": "FloatTensorType", "int64": "Int64TensorType", "string": "StringTensorType"}
-_MISSING_IS_NAN = "Missing values must be NaN: train it again with missing=numpy.nan."
 # What skops does not trust by itself, but which only holds numbers of a fitted model; it loads without running anything.
 _TRUSTED = frozenset((
     "collections.OrderedDict",
     "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier", "lightgbm.sklearn.LGBMRegressor",
     "numpy.dtype",
-    "sklearn._loss.link.IdentityLink", "sklearn._loss.link.Interval", "sklearn._loss.link.LogLink",
-    "sklearn._loss.link.LogitLink", "sklearn._loss.link.MultinomialLogit",
-    "sklearn._loss.loss.AbsoluteError", "sklearn._loss.loss.ExponentialLoss", "sklearn._loss.loss.HalfBinomialLoss",
-    "sklearn._loss.loss.HalfGammaLoss", "sklearn._loss.loss.HalfMultinomialLoss", "sklearn._loss.loss.HalfPoissonLoss",
-    "sklearn._loss.loss.HalfSquaredError", "sklearn._loss.loss.HalfTweedieLoss", "sklearn._loss.loss.HuberLoss",
-    "sklearn._loss.loss.PinballLoss",
+    "sklearn._loss.loss.HalfTweedieLossIdentity",
     "sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration",
-    "sklearn.compose._column_transformer._RemainderColsList",
+    "sklearn.calibration._TemperatureScaling",
     "sklearn.compose._column_transformer.make_column_selector",
-    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.feature_selection._univariate_selection.f_classif",
+    "sklearn.feature_selection._univariate_selection.f_regression",
+    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+    "sklearn.gaussian_process.kernels.ConstantKernel", "sklearn.gaussian_process.kernels.Product",
+    "sklearn.gaussian_process.kernels.RBF",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.neighbors._ball_tree.BallTree", "sklearn.neighbors._kd_tree.KDTree",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.tree._tree.Tree",
     "xgboost.core.Booster", "xgboost.sklearn.XGBClassifier", "xgboost.sklearn.XGBRegressor",
 ))  # fmt: skip
@@ -86,7 +89,10 @@ def _convert(job: Job) -> dict[str, Any]:
         "flags": {"zipmap": False, "ai.onnx.ml": TREES_OPSET},
         "model": _describe(loaded.model),
         "notes": list(loaded.notes),
-        "inputs": [{"name": one.name, "type": one.type, "shape": [None] if one.is_text else [None, one.width]} for one in inputs],
+        "inputs": [
+            {"name": one.name, "type": one.type, "shape": [None] if one.is_text else [None, one.width]}
+            for one in inputs
+        ],
         "outputs": outputs,
     }
 
@@ -231,7 +237,6 @@ def _wrap_xgboost(booster: Any) -> _Loaded:
     kind = xgboost.XGBClassifier if _XGBOOST_OBJECTIVES[objective] else xgboost.XGBRegressor
     model = kind(objective=objective)
     booster, notes = _up_to_best_iteration(booster)
-    booster.feature_names, booster.feature_types = None, None  # the converter wants f0, f1 …
     model._Booster = booster
     if kind is xgboost.XGBClassifier:
         model.n_classes_ = max(classes, 2)
@@ -487,14 +492,17 @@ def _plain_labels(labels: Any) -> Any:
 
 def _to_onnx(model: Any, inputs: Sequence[_Input]) -> Any:
     from skl2onnx import convert_sklearn
-    from skl2onnx.common import data_types, exceptions
+    from skl2onnx.common import _container, data_types, exceptions
 
     _register_trees(model)
+    _container.make_node = _make_plain_node
     types = [
         (one.name, getattr(data_types, _TYPES[one.type])([None] if one.is_text else [None, one.width]))
         for one in inputs
     ]
-    settings = {id(step): _word_settings(step) for step in _steps(model) if hasattr(step, "token_pattern")}
+    settings: dict[int, dict[str, Any]] = {
+        id(step): _word_settings(step) for step in _steps(model) if hasattr(step, "token_pattern")
+    }
     if PROBABILITIES in _output_names(model):
         settings[id(model)] = {"zipmap": False}
     try:
@@ -515,19 +523,42 @@ def _to_onnx(model: Any, inputs: Sequence[_Input]) -> Any:
         raise Refused(f"skl2onnx cannot convert this {type(model).__name__}: {_short(error)}") from None
 
 
+def _make_plain_node(*arguments: Any, **attributes: Any) -> Any:
+    """Make a node whose lists hold plain numbers; skl2onnx leaves numpy's and booleans in HistGradientBoosting, and fails."""
+    from onnx.helper import make_node
+
+    plain: dict[str, Any] = {
+        name: [_plain_number(one) for one in value] if isinstance(value, list) else value
+        for name, value in attributes.items()
+    }
+    return make_node(*arguments, **plain)
+
+
+def _plain_number(value: Any) -> Any:
+    import numpy as np
+
+    if isinstance(value, bool | np.bool_):
+        return int(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _steps(model: Any) -> Iterator[Any]:
     """The model, and all that it is made of."""
     yield model
-    parts = [part[1] for name in ("steps", "transformers_", "transformer_list") for part in getattr(model, name, ())]
+    parts = [
+        part[1]
+        for name in ("steps", "transformers_", "transformer_list")
+        for part in getattr(model, name, ())
+    ]
     for part in parts:
         if not isinstance(part, str) and part is not None:
             yield from _steps(part)
 
 
-def _word_settings(vectorizer: Any) -> dict[str, str]:
+def _word_settings(vectorizer: Any) -> dict[str, Any]:
     """The locale that every machine has; and words of all alphabets, which skl2onnx divides at letters that are not ASCII."""
     settings = {"locale": "C.UTF-8"}
-    if vectorizer.analyzer == "word" and vectorizer.token_pattern == r"(?u)\b\w\w+\b":
+    if vectorizer.analyzer == "word" and vectorizer.token_pattern == _WORDS:
         settings["tokenexp"] = r"[\p{L}\p{N}_][\p{L}\p{N}_]+"
     return settings
 
@@ -560,16 +591,10 @@ def _register_trees(model: Any) -> None:
 
 def _trees_of(library: str, last: Any) -> tuple[Sequence[Any], Sequence[Any], Any]:
     if library == "xgboost":
-        import numpy as np
         from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
         from xgboost import XGBClassifier, XGBRegressor
 
-        if not np.isnan(last.missing):
-            raise Refused(_MISSING_IS_NAN)
-        learner = json.loads(last.get_booster().save_config())["learner"]
-        _check_xgboost(learner["objective"]["name"], learner["gradient_booster"]["name"])
-        last._Booster, _ = _up_to_best_iteration(last.get_booster())
-        last._Booster.feature_names, last._Booster.feature_types = None, None
+        _prepare_xgboost(last)
         return [XGBClassifier], [XGBRegressor], convert_xgboost
     if library == "lightgbm":
         from lightgbm import LGBMClassifier, LGBMRanker, LGBMRegressor
@@ -579,6 +604,25 @@ def _trees_of(library: str, last: Any) -> tuple[Sequence[Any], Sequence[Any], An
         LightGbm.dump_booster_model = _dump_with_float32_thresholds(LightGbm.dump_booster_model)
         return [LGBMClassifier], [LGBMRegressor, LGBMRanker], LightGbm.convert_lightgbm
     return [], [], None
+
+
+def _prepare_xgboost(model: Any) -> None:
+    """Leave the converter only what it handles rightly. Raises Refused."""
+    import numpy as np
+
+    if not np.isnan(model.missing):
+        raise Refused("Missing values must be NaN in ONNX. Train the model again with missing=numpy.nan.")
+    booster, _ = _up_to_best_iteration(model.get_booster())
+    learner = json.loads(booster.save_config())["learner"]
+    objective = "custom" if callable(model.objective) else learner["objective"]["name"]
+    _check_xgboost(objective, learner["gradient_booster"]["name"])
+    if (
+        objective == "multi:softmax"
+    ):  # the same trees; the converter would leave out the softmax of predict_proba()
+        objective = "multi:softprob"
+        booster.set_param({"objective": objective})
+    booster.feature_names, booster.feature_types = None, None  # it wants f0, f1 …
+    model._Booster, model.objective = booster, objective
 
 
 def _dump_with_float32_thresholds(dump: Callable[..., Any]) -> Callable[..., Any]:
