@@ -86,9 +86,7 @@ def _signature(job: Job) -> tuple[str, Any]:
             f"The SavedModel has no graph with the tag “{_TAG}” (it has: {_named(tags)}); save it for serving."
         )
     signatures = {
-        name: one
-        for name, one in graphs[0].signature_def.items()
-        if not name.startswith("_") and one.outputs
+        name: one for name, one in graphs[0].signature_def.items() if not name.startswith("_") and one.outputs
     }
     name = _chosen(job, list(signatures))
     return name, signatures[name]
@@ -100,7 +98,9 @@ def _ends(infos: Mapping[str, Any]) -> list[dict[str, Any]]:
     ends = []
     for name, info in sorted(infos.items()):
         if info.WhichOneof("encoding") != "name":
-            raise Refused(f"The signature's “{name}” is not a plain tensor; save a signature of dense tensors.")
+            raise Refused(
+                f"The signature's “{name}” is not a plain tensor; save a signature of dense tensors."
+            )
         shape = info.tensor_shape
         sizes = None if shape.unknown_rank else [one.size if one.size >= 0 else None for one in shape.dim]
         ends.append({"name": name, "type": as_dtype(info.dtype).name, "shape": sizes})
@@ -286,5 +286,3 @@ def _plain(array: Any) -> Any:
     if array.dtype == object:
         return np.array([str(one, errors="replace") for one in array.reshape(-1)]).reshape(array.shape)
     return array if array.dtype.kind in "biufc" else array.astype(np.float32)  # such as bfloat16
-
-
