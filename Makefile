@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # More processes than cores, because tests spend half of their time waiting.
 TEST_PROCESSES ?= 4
+CONVERTERS := tensorflow
 # Tests start hundreds of processes; without bytecode on disk, each would compile the product again.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -100,6 +101,9 @@ lock: $(BIN)/.installed-dev
 	  --no-deps --group real-models -o requirements/real-models.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	  --constraint requirements/base.txt --group real-conversion -o requirements/real-conversion.txt
+	for name in $(CONVERTERS); do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	    --group converter-$$name -o requirements/converters/$$name.txt || exit 1; done
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
