@@ -24,7 +24,7 @@ from tests.support.converter_programs import UNGUARDED_START
 
 LIMITS = ConversionLimits(time_s=30, memory_bytes=1 << 30)
 CODES = {"refused", "failed", "crashed", "memory", "timed_out"}
-SECRET = "secret"
+SECRET, FILE = "secret", "file"  # an error may name the file
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Scene:
             if any(SECRET.encode() in answer for answer in (_run(source), _convert(source)))
             else set()
         )
-        if sorted(os.listdir(self.private)) != [SECRET] or (self.private / SECRET).read_text() != SECRET:
+        if sorted(os.listdir(self.private)) != [FILE] or (self.private / FILE).read_text() != SECRET:
             found.add("written")
         try:
             self.listener.accept()[0].close()
@@ -55,7 +55,7 @@ class Scene:
     def _reset(self) -> None:
         for path in self.private.iterdir():
             path.unlink()
-        (self.private / SECRET).write_text(SECRET)
+        (self.private / FILE).write_text(SECRET)
         self.signals.clear()
 
 
@@ -81,10 +81,9 @@ def _convert(source: Source) -> bytes:
 
 @pytest.fixture
 def scene(tmp_path):
-    """The folder's name does not hold the secret, so that an error may name it."""
     private = tmp_path / "private"
     private.mkdir()
-    (private / SECRET).write_text(SECRET)
+    (private / FILE).write_text(SECRET)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
         one = Scene(private, listener)
@@ -110,7 +109,7 @@ TORCHSCRIPT = {
 
 @pytest.fixture
 def torchscript(scene, tmp_path):
-    secret, marker = tmp_path / "private" / SECRET, tmp_path / "private" / "marker"
+    secret, marker = tmp_path / "private" / FILE, tmp_path / "private" / "marker"
     folder = tmp_path / "files"
     folder.mkdir()
     make_models("torch", "torch_hostile.py", folder, secret, marker)
@@ -179,7 +178,7 @@ def pickled(scene, tmp_path):
     def make(case):
         path = tmp_path / "model.pkl"
         places = {
-            "secret": scene.private / SECRET,
+            "secret": scene.private / FILE,
             "marker": scene.private / "marker",
             "port": scene.listener.getsockname()[1],
         }
