@@ -24,6 +24,7 @@ from registry.errors import Invalid
 from registry.intake.assembly import RequestedTask, assemble_files
 from registry.intake.checklist.models import CheckLine
 from registry.intake.checklist.selectors import LOST_AT_MOST, lost_runs
+from registry.intake.source_formats import AS_RECOGNISED, RequestedFormat
 from registry.kit.actors import Actor
 from registry.record.leases import claim, release
 from registry.traffic.assignment import WHOLE
@@ -48,6 +49,7 @@ def import_version(
     task_config: Mapping[str, Any] | None = None,
     input_shapes: Mapping[str, Any] | None = None,
     drop_zipmap: bool = False,
+    source: RequestedFormat = AS_RECOGNISED,
     go_live: bool = False,
     by: Actor,
 ) -> Version:
@@ -59,7 +61,9 @@ def import_version(
     refused before anything is created. A version that fails its check stays listed, with the reason.
     """
     requested = RequestedTask(_check_target(slug, task, input_shapes), task_config or {})
-    assembled = assemble_files(model=path, others=data, task=requested, drop_zipmap=drop_zipmap)
+    assembled = assemble_files(
+        model=path, others=data, task=requested, drop_zipmap=drop_zipmap, source=source
+    )
     with transaction.atomic():
         model = Model.objects.filter(slug=slug).first()
         if model is None:
@@ -71,6 +75,8 @@ def import_version(
             task_files=assembled.task_files,
             input_shapes=input_shapes,
             origin=assembled.origin,
+            source_format=assembled.source_format,
+            source_options=assembled.source_options,
             notes=notes,
             by=by,
         )

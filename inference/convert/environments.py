@@ -22,6 +22,10 @@ def python_of(environment: str) -> Path | None:
     return folder / "bin" / "python" if installed == _wanted(environment) else None
 
 
+def is_installed(environment: str) -> bool:
+    return python_of(environment) is not None
+
+
 def install(environment: str) -> Path:
     """Make the environment from its pinned, hashed requirements; return its folder. Nothing is left of one that fails.
 
