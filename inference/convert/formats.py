@@ -5,6 +5,7 @@ from functools import partial
 
 from django.conf import settings
 
+from inference.confinement.guard import why_not_confined
 from inference.convert.environments import is_installed
 from registry.intake.source_formats import SeenFile, SourceFormat
 
@@ -33,6 +34,10 @@ def _missing(name: str, environment: str) -> str:
         )
     if not is_installed(environment):
         return f"Its converter is not installed; run `manage.py install_converter {environment}`."
+    if lacks := why_not_confined():
+        return (
+            f"It would have to run in a confined process, and there is no confinement on this host: {lacks}."
+        )
     return ""
 
 
