@@ -195,6 +195,7 @@ def words_of_commands(world) -> dict[str, list[tuple[str, ...]]]:
         "unguard_alias": [(model, "champion", *WHY)],
         "freeze_model": [(model, *WHY)],
         "import_model": [(model, FILE, "--live")],
+        "import_repository": [(str(world.repository),)],
         "issue_key": [("key", "--scope", "registry.write")],
         "list_requests": [(), (model, "--all")],
         "live_at": [(model,)],
