@@ -25,6 +25,7 @@ from registry.errors import Invalid
 from registry.intake.assembly import RequestedTask, assemble_files
 from registry.intake.checklist.models import CheckLine
 from registry.intake.checklist.selectors import LOST_AT_MOST, lost_runs
+from registry.intake.source_formats import AS_RECOGNISED, RequestedFormat
 from registry.kit.actors import Actor
 from registry.record.leases import claim, release
 from registry.traffic.assignment import WHOLE
@@ -49,6 +50,7 @@ def import_version(
     task_config: Mapping[str, Any] | None = None,
     input_shapes: Mapping[str, Any] | None = None,
     drop_zipmap: bool = False,
+    source: RequestedFormat = AS_RECOGNISED,
     training: Mapping[str, Any] | None = None,
     serving: Mapping[str, Any] | None = None,
     go_live: bool | None = None,
@@ -65,7 +67,9 @@ def import_version(
     requested = RequestedTask(_check_target(slug, task, input_shapes), task_config or {})
     checked_training(training or {})
     checked_values(DEFAULTS, serving or {})
-    assembled = assemble_files(model=path, others=data, task=requested, drop_zipmap=drop_zipmap)
+    assembled = assemble_files(
+        model=path, others=data, task=requested, drop_zipmap=drop_zipmap, source=source
+    )
     with transaction.atomic():
         model = Model.objects.filter(slug=slug).first()
         if model is None:
@@ -78,6 +82,8 @@ def import_version(
             input_shapes=input_shapes,
             origin=assembled.origin,
             training=training,
+            source_format=assembled.source_format,
+            source_options=assembled.source_options,
             notes=notes,
             by=by,
         )

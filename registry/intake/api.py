@@ -31,6 +31,7 @@ from registry.intake.errors import LengthMissing, PartTooLarge
 from registry.intake.models import MAX_NAME, Status, Upload
 from registry.intake.selectors import uploads_of, uploads_with_ids
 from registry.intake.services import MAX_PART_BYTES, NewModel
+from registry.intake.source_formats import RequestedFormat
 from registry.kit.api import RegistryViewSet, idempotent
 
 Text = serializers.CharField
@@ -106,6 +107,18 @@ class CompleteSerializer(serializers.Serializer[Any]):
         " the file itself: its metadata, or with `drop_zipmap` the ZipMap;"
         " if none of them states it, the answer is 422 `invalid_task_config`, with a pointer to the field.",
     )
+    source_format = Text(
+        max_length=16, allow_blank=True, default="",
+        help_text="The format of a file that is to be converted, such as `torchscript`; by default it is recognised.",
+    )  # fmt: skip
+    source_options = serializers.DictField(
+        child=Text(max_length=200), default=dict,
+        help_text='What the format needs to know, such as `{"signature": "serving_default"}`.',
+    )  # fmt: skip
+    confirm_program = Text(
+        max_length=MAX_NAME, allow_blank=True, default="",
+        help_text="The file's name, to confirm that a file in a format that is a program may run when it is converted.",
+    )  # fmt: skip
     input_shapes = serializers.DictField(
         child=serializers.ListField(child=serializers.IntegerField(min_value=1), max_length=MAX_AXES), default=dict,
         help_text='Sizes of inputs by name, such as `{"images": [1, 3, 320, 320]}`, for checks and warm-ups.',
@@ -239,11 +252,15 @@ class UploadsView(RegistryViewSet[Upload]):
     def complete(self, request: Request, pk: str) -> Response:
         upload, data = self.get_object(), self.read(CompleteSerializer)
         new_model = data.pop("new_model")
+        source = RequestedFormat(
+            data.pop("source_format"), data.pop("source_options"), data.pop("confirm_program")
+        )
         version = services.complete_upload(
             upload=upload,
             slug=data.pop("model"),
             new_model=NewModel(**new_model) if new_model is not None else None,
             data_uploads=uploads_with_ids(data.pop("data_uploads"), self.actor),
+            source=source,
             **data,
             by=self.actor,
         )

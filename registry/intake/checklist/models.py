@@ -9,21 +9,31 @@ from registry.intake.checklist.transitions import LineState, RunState
 from registry.kit.text import MAX_REASON
 
 MAX_CODE, MAX_RUNTIME = 64, 64
-STEPS = ("gate", "probe", "signature", "warmup", "batching", "conformance", "golden", "diff")
+STEPS = (
+    "converted", "gate", "probe", "signature", "warmup", "batching", "conformance", "parity", "golden", "diff",
+)  # fmt: skip
+OF_CONVERTED = ("converted", "parity")  # steps of versions that were converted from another format
 ADVISORY = ("golden", "diff")  # they matter for promotion, not for whether the version may answer
 
 
 class Step(models.TextChoices):
     """The steps, in order; a label says what the step checks."""
 
+    CONVERTED = "converted", "Conversion"
     GATE = "gate", "File"
     PROBE = "probe", "Loads"
     SIGNATURE = "signature", "Signature"
     WARMUP = "warmup", "Speed and memory"
     BATCHING = "batching", "Batch proof"
     CONFORMANCE = "conformance", "Examples"
+    PARITY = "parity", "Same answers as before conversion"
     GOLDEN = "golden", "Golden set"
     DIFF = "diff", "Differences from the live version"
+
+
+def steps_of(version: Version) -> list[str]:
+    """The version's steps, in order."""
+    return [step for step in STEPS if version.source_id is not None or step not in OF_CONVERTED]
 
 
 class CheckRun(WrittenOnce):

@@ -19,7 +19,15 @@ from registry.catalogue.task_kinds import NO_FACTS, TaskFacts
 from registry.catalogue.transitions import Status
 from registry.errors import Conflict, Invalid, NotFound, StaleState
 from registry.intake.checklist import dispatch
-from registry.intake.checklist.models import ADVISORY, MAX_CODE, MAX_RUNTIME, STEPS, CheckLine, CheckRun
+from registry.intake.checklist.models import (
+    ADVISORY,
+    MAX_CODE,
+    MAX_RUNTIME,
+    STEPS,
+    CheckLine,
+    CheckRun,
+    steps_of,
+)
 from registry.intake.checklist.selectors import (
     LOST_AT_MOST,
     WORKER_LOST,
@@ -84,7 +92,7 @@ def start_run(*, version_id: int, runtime_version: str, only_unfinished: bool = 
         asked_by=requested.by if requested is not None else storable(by.name, 200),
         started_at=timezone.now(),
     )
-    CheckLine.objects.bulk_create(CheckLine(run=run, step=step) for step in STEPS)
+    CheckLine.objects.bulk_create(CheckLine(run=run, step=step) for step in steps_of(version))
     return run
 
 
