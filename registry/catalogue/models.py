@@ -188,6 +188,7 @@ class Version(WrittenOnce):
     source_format = models.CharField(max_length=16, blank=True, editable=False)
     source_options = models.JSONField(default=dict, editable=False)
     # If the artifact is not exactly the file that was sent: the `files` sent, and the `changes` made, in sentences.
+    # And `training`, where it comes from, if that was stated: run_url, git_commit, data_set, metrics, tags.
     origin = models.JSONField(default=dict, editable=False)
     derived_from = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="derived", editable=False

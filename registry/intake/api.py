@@ -16,7 +16,14 @@ from registry.access.policies import Right
 from registry.catalogue.api.versions import VersionSerializer
 from registry.catalogue.models import MAX_NOTES, MAX_TITLE
 from registry.catalogue.task_kinds import TENSOR, task_choices
-from registry.catalogue.validation import MAX_AXES
+from registry.catalogue.validation import (
+    MAX_AXES,
+    MAX_COMMIT,
+    MAX_DATA_SET,
+    MAX_RUN_URL,
+    MAX_TAG_VALUE,
+    MAX_TRAINING_ITEMS,
+)
 from registry.errors import NotFound
 from registry.intake import services
 from registry.intake.assembly import MAX_DATA_FILES
@@ -62,6 +69,22 @@ class ModelToMakeSerializer(serializers.Serializer[Any]):
     task = serializers.ChoiceField(choices=task_choices(), default=TENSOR)
 
 
+class TrainingSerializer(serializers.Serializer[Any]):
+    run_url = Text(max_length=MAX_RUN_URL, required=False, allow_blank=True,
+                   help_text="The page of the run that made the model; http or https.")  # fmt: skip
+    git_commit = Text(max_length=MAX_COMMIT, required=False, allow_blank=True)
+    data_set = Text(max_length=MAX_DATA_SET, required=False, allow_blank=True,
+                    help_text="The data that it was trained with, in your words.")  # fmt: skip
+    metrics = serializers.DictField(
+        child=serializers.FloatField(), required=False,
+        help_text=f'Numbers by name, such as `{{"rmse": 1.5}}`; at most {MAX_TRAINING_ITEMS}.',
+    )  # fmt: skip
+    tags = serializers.DictField(
+        child=Text(max_length=MAX_TAG_VALUE, allow_blank=True), required=False,
+        help_text=f"Texts by name; at most {MAX_TRAINING_ITEMS}.",
+    )  # fmt: skip
+
+
 class CompleteSerializer(serializers.Serializer[Any]):
     model = Text(max_length=64, help_text="The Model that gets the file as its next version.")
     new_model = ModelToMakeSerializer(
@@ -100,6 +123,9 @@ class CompleteSerializer(serializers.Serializer[Any]):
         child=serializers.ListField(child=serializers.IntegerField(min_value=1), max_length=MAX_AXES), default=dict,
         help_text='Sizes of inputs by name, such as `{"images": [1, 3, 320, 320]}`, for checks and warm-ups.',
     )  # fmt: skip
+    training = TrainingSerializer(
+        required=False, help_text="Where the model comes from. Stored in the version's `origin`."
+    )
     notes = Text(max_length=MAX_NOTES, allow_blank=True, default="", trim_whitespace=False)
 
 

@@ -174,6 +174,12 @@ def assemble_files(
         )
 
 
+def weights_named(model: Path) -> Sequence[str]:
+    """The names of the files with weights that a local model file names; faults are left to those who import it."""
+    with open_file(Path(os.path.realpath(model)), model.name) as file:
+        return _quick_locations(file)
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """How the artifact is made, and the files beside it. Without a rewrite the model stays as it is."""

@@ -73,6 +73,10 @@ class Command(BaseCommand):
             help="Sizes of an input for checks and warm-up, such as images=1,3,320,320; may be repeated.",
         )  # fmt: skip
         parser.add_argument(
+            "--training", type=Path, metavar="FILE",
+            help="A JSON file that says where the model comes from: run_url, git_commit, data_set, metrics, tags.",
+        )  # fmt: skip
+        parser.add_argument(
             "--format", default="", choices=[name for name, _ in SOURCE_FORMATS.items()],
             help="The format of a file that is not ONNX; by default it is recognised. Formats are switched on with"
             " ROUNDHOUSE_FORMATS.",
@@ -120,7 +124,8 @@ class Command(BaseCommand):
                 source=RequestedFormat(
                     options["format"], _options(options["option"]), options["confirm_program"]
                 ),
-                go_live=live,
+                training=_read_object(options["training"], "the training record"),
+                go_live=live or None,
                 by=command_actor("import_model"),
             )
         except OSError as error:
@@ -162,7 +167,7 @@ def _exists(slug: str) -> bool:
 
 def _task_config(path: Path | None, labels: str | None, scores: str | None) -> dict[str, Any]:
     """The configuration in the file, with what the options state."""
-    config = _read_config(path) if path is not None else {}
+    config = _read_object(path, "the task configuration")
     if labels is not None:
         config["labels"] = [label.strip() for label in labels.split(",")]
     if scores is not None:
@@ -178,14 +183,16 @@ def _options(given: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in named}
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _read_object(path: Path | None, of: str) -> dict[str, Any]:
+    if path is None:
+        return {}
     try:
-        config = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise CommandError(f"{path} is not valid JSON: {error}.") from None
-    if not isinstance(config, dict):
-        raise CommandError(f"{path} must contain a JSON object with the fields of the task configuration.")
-    return config
+    if not isinstance(content, dict):
+        raise CommandError(f"{path} must contain a JSON object with the fields of {of}.")
+    return content
 
 
 def _suggestion(name: str, file: Path, data: Sequence[Path]) -> str:

@@ -37,7 +37,8 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
     )
     origin = serializers.DictField(
         read_only=True,
-        help_text="The `files` that were sent and what was done with them (`changes`); empty for one file that stays as it is.",
+        help_text="The `files` that were sent and what was done with them (`changes`), unless one file stays as it is; and"
+        " `training`, where the version comes from, if that was stated.",
     )
     task_files = serializers.DictField(
         read_only=True, help_text="Files that the task needs, such as tokenizer.json: the SHA-256 of each."

@@ -18,6 +18,7 @@ from registry.catalogue.validation import (
     check_row,
     checked_reason,
     checked_shapes,
+    checked_training,
 )
 from registry.errors import Conflict, Invalid, StaleState
 from registry.kit.actors import Actor
@@ -35,6 +36,7 @@ def register_version(
     task_files: Mapping[str, str] | None = None,
     input_shapes: Mapping[str, Any] | None = None,
     origin: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
     derived_from: Version | None = None,
     source_format: str = "",
     source_options: Mapping[str, str] | None = None,
@@ -43,11 +45,13 @@ def register_version(
 ) -> Version:
     """Register a stored file as the Model's next version, with default serving settings; it has not been checked yet.
 
+    `training`, where it comes from, is stored in its origin, and checked there even if the caller put it there itself.
     `source_format`: the file is not ONNX, and the check converts it first.
     """
     by.check(Right.WRITE, model_id=model.pk)
     config = checked_config(model.task, task_config or {}, task_files or {})
     shapes = checked_shapes(input_shapes or {})
+    stored_origin = _with_training(origin or {}, training)
     if derived_from is not None and not by.may(Right.READ, model_id=derived_from.model_id):
         raise Invalid("The version it is derived from does not exist, or you may not see it.")
     present = lock_model(model)
@@ -60,7 +64,7 @@ def register_version(
         task_config=config,
         task_files=dict(task_files or {}),
         input_shapes=shapes,
-        origin=dict(origin or {}),
+        origin=stored_origin,
         derived_from=derived_from,
         source=artifact if source_format else None,
         source_format=source_format,
@@ -83,6 +87,12 @@ def register_version(
         action="register_version", subject=version, before=None, after=_audit_fields(version), by=by
     )
     return version
+
+
+def _with_training(origin: Mapping[str, Any], training: Mapping[str, Any] | None) -> dict[str, Any]:
+    others = {name: value for name, value in origin.items() if name != "training"}
+    record = checked_training(training if training is not None else origin.get("training") or {})
+    return {**others, "training": record} if record else others
 
 
 @transaction.atomic

@@ -14,7 +14,7 @@ from registry.catalogue.artifacts import StoredFile
 from registry.catalogue.models import Model, Version
 from registry.catalogue.services.models import name_taken
 from registry.catalogue.task_kinds import TENSOR, checked_task
-from registry.catalogue.validation import checked_name, checked_shapes
+from registry.catalogue.validation import checked_name, checked_shapes, checked_training
 from registry.errors import StaleState
 from registry.intake import parts
 from registry.intake.assembly import Assembled, RequestedTask, Sent, assemble
@@ -50,6 +50,7 @@ class _NewVersion:
     new_model: NewModel | None
     task_config: Mapping[str, Any]
     input_shapes: Mapping[str, Any]
+    training: Mapping[str, Any]
     notes: str
     drop_zipmap: bool
     source: RequestedFormat
@@ -65,6 +66,7 @@ def complete_upload(
     source: RequestedFormat = AS_RECOGNISED,
     task_config: Mapping[str, Any] | None = None,
     input_shapes: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
     notes: str = "",
     by: Actor,
 ) -> Version:
@@ -84,7 +86,9 @@ def complete_upload(
         return upload.version
     check_whole(upload)
     data = checked_data(upload, data_uploads, by)
-    new = _NewVersion(slug, new_model, task_config or {}, input_shapes or {}, notes, drop_zipmap, source)
+    new = _NewVersion(
+        slug, new_model, task_config or {}, input_shapes or {}, training or {}, notes, drop_zipmap, source
+    )
     task = _check_target(new, by)
     with parts.room(_COMPLETE_AGAIN):
         assembled = _assemble(upload, data, RequestedTask(task, new.task_config), new)
@@ -96,6 +100,7 @@ def complete_upload(
 def _check_target(new: _NewVersion, by: Actor) -> str:
     """Refuse what registering would refuse, and return the Model's task."""
     checked_shapes(new.input_shapes)
+    checked_training(new.training)
     if new.new_model is None:
         model = known_model(new.slug, by)
         by.check(Right.WRITE, model_id=model.pk)
@@ -172,6 +177,7 @@ def _register(
         origin=assembled.origin,
         source_format=assembled.source_format,
         source_options=assembled.source_options,
+        training=new.training,
         notes=new.notes,
         by=by,
     )

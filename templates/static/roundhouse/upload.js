@@ -21,6 +21,7 @@
     "tabular-classification": "none: the outputs are scores",
     ranking: "sigmoid",
   };
+  const TRAINING_FIELDS = ["run_url", "git_commit", "data_set"];
   const IDS = ["users.txt", "items.txt"]; // beside a model that recommends
   const THE_FILE = "the file"; // where a value came from
   const ASK = {
@@ -45,7 +46,8 @@
   const field = form.elements;
   const chooser = document.getElementById("rh-file");
   const drop = document.getElementById("rh-drop");
-  const more = form.querySelector(".rh-more");
+  const more = document.getElementById("rh-options");
+  const training = document.getElementById("rh-training");
   const progress = form.querySelector(".rh-progress");
   const said = form.querySelector(".rh-said");
   const problem = form.querySelector("[role=alert]");
@@ -493,7 +495,7 @@
     previous = data.results?.[0]?.task_config || {};
   }
 
-  const KEPT_FIELDS = ["model", "title", "task", ...CONFIG_FIELDS, "settings", "notes", "shapes"];
+  const KEPT_FIELDS = ["model", "title", "task", ...CONFIG_FIELDS, "settings", "notes", "shapes", ...TRAINING_FIELDS];
 
   const written = () => ({ where: where(), zipmap: field.zipmap.checked, ...Object.fromEntries(KEPT_FIELDS.map((name) => [name, field[name].value])) });
 
@@ -501,6 +503,7 @@
     for (const name of KEPT_FIELDS) field[name].value = fields[name] ?? "";
     field.zipmap.checked = Boolean(fields.zipmap);
     more.open = field.zipmap.checked || Boolean(field.shapes.value || field.settings.value);
+    training.open = TRAINING_FIELDS.some((name) => field[name].value);
     const choice = form.querySelector(`[name=where][value=${fields.where === "new" ? "new" : "known"}]`);
     if (choice) choice.checked = true;
     return lookUp();
@@ -589,6 +592,7 @@
       input_shapes: shapes(),
       ...(where() === "new" ? { new_model: { title: field.title.value.trim(), task: task() } } : {}),
       task_config: taskConfig(),
+      training: Object.fromEntries(TRAINING_FIELDS.map((name) => [name, field[name].value.trim()])),
     };
   }
 
@@ -600,6 +604,10 @@
     }
     const lack = missingOfTask();
     if (lack) return lack;
+    if (field.run_url.value.trim() && !/^https?:\/\/[^/\s]/.test(field.run_url.value.trim())) {
+      training.open = true;
+      return [field.run_url, "A run URL starts with http:// or https://."];
+    }
     if (shapes() === null) {
       more.open = true;
       return [field.shapes, "Write each input size as name=1,3,320,320, one per line."];

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -84,11 +85,15 @@ CALLERS = ("anonymous", *PEOPLE, *(f"key {scope}" for scope in (*KEYS, EVERY_SCO
 
 
 @pytest.fixture
-def world():
+def world(tmp_path):
     ring.clear()
     logging.disable(logging.CRITICAL)
     with READINESS.changed(engines=ReadinessCheck()):
-        yield GuardedWorld()
+        guarded = GuardedWorld()
+        guarded.repository = tmp_path  # of Triton, with one version of the Model
+        (tmp_path / guarded.slug / "1").mkdir(parents=True)
+        shutil.copy(FILE, tmp_path / guarded.slug / "1" / "model.onnx")
+        yield guarded
     logging.disable(logging.NOTSET)
     ring.clear()
 
@@ -195,6 +200,7 @@ def words_of_commands(world) -> dict[str, list[tuple[str, ...]]]:
         "unguard_alias": [(model, "champion", *WHY)],
         "freeze_model": [(model, *WHY)],
         "import_model": [(model, FILE, "--live")],
+        "import_repository": [(str(world.repository),)],
         "issue_key": [("key", "--scope", "registry.write")],
         "list_requests": [(), (model, "--all")],
         "live_at": [(model,)],
