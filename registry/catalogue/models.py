@@ -181,6 +181,7 @@ class Version(WrittenOnce):
     # Sizes of inputs by name, set by the uploader and used by checks and warm-ups.
     input_shapes = models.JSONField(default=dict, editable=False)
     # If the artifact is not exactly the file that was sent: the `files` sent, and the `changes` made, in sentences.
+    # If it was imported from a bundle: `bundles`, the installations that it came through, the last one last.
     origin = models.JSONField(default=dict, editable=False)
     derived_from = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="derived", editable=False

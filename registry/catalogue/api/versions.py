@@ -37,7 +37,8 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
     )
     origin = serializers.DictField(
         read_only=True,
-        help_text="The `files` that were sent and what was done with them (`changes`); empty for one file that stays as it is.",
+        help_text="The `files` that were sent and what was done with them (`changes`); empty for one file that stays as it is."
+        " An imported version has `bundles`: the installations that it came through.",
     )
     task_files = serializers.DictField(
         read_only=True, help_text="Files that the task needs, such as tokenizer.json: the SHA-256 of each."
