@@ -18,6 +18,7 @@ from registry.catalogue.services import CRASHES_TO_BREAK, make_download_link
 from registry.catalogue.serving_settings import ServingValues
 from registry.console.headers import awaited, requests_for_version
 from registry.errors import RoundhouseError
+from registry.intake.bundles.keys import can_sign
 from registry.kit.actors import in_scope, require_right
 from registry.kit.admin.facts import config_in_words, settings_in_words
 from registry.kit.admin.theme import actor
@@ -126,6 +127,7 @@ def draw_file(request: HttpRequest, version: Version) -> SafeString:
     context = {
         "version": version,
         "file_name": file_name_of(version),
+        "can_export": can_sign(),
         "may_download": actor(request).may(Right.DOWNLOAD, model_id=version.model_id),
     }
     return render_to_string("admin/registry/file_panel.html", context, request)

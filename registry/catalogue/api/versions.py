@@ -37,8 +37,9 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
     )
     origin = serializers.DictField(
         read_only=True,
-        help_text="The `files` that were sent and what was done with them (`changes`), unless one file stays as it is; and"
-        " `training`, where the version comes from, if that was stated.",
+        help_text="The `files` that were sent and what was done with them (`changes`), unless one file stays as it is;"
+        " `training`, where the version comes from, if that was stated; `converted`, how it was made from another format; and"
+        " `bundles`, the installations that an imported version came through.",
     )
     task_files = serializers.DictField(
         read_only=True, help_text="Files that the task needs, such as tokenizer.json: the SHA-256 of each."
