@@ -16,10 +16,9 @@ from inference.confinement.parent import ChildWatch, follow_child
 from inference.convert.archives import unpack_saved_model
 from inference.convert.environments import python_of
 from inference.convert.errors import ConversionRefused
-from inference.convert.formats import FORMATS
 from inference.convert.programs.base import CONVERTED, INPUTS, MAX_MESSAGE, OUTPUTS
 from inference.scratch import ScratchFolder
-from registry.intake.source_formats import SourceFormat
+from registry.intake.source_formats import SOURCE_FORMATS, SourceFormat
 
 Arrays = Mapping[str, Any]
 _MAX_OUTPUT_BYTES = 1 << 30
@@ -45,7 +44,7 @@ class Source:
 
     @property
     def kind(self) -> SourceFormat:
-        return FORMATS[self.format]
+        return SOURCE_FORMATS[self.format]
 
 
 class Conversion:
