@@ -42,9 +42,9 @@ EVERYTHING = {
     "title": "x", "notes": "x", "role": "approver", "decider_id": 1, "is_superuser": True,
 }  # fmt: skip
 BACK = {"to_split": 1, "reason": "x"}
-# What only serves, or only writes files of the repository.
+# What only serves, installs packages, or only writes files of the repository.
 NOT_RUN = {
-    "beat", "check_schema", "credentials", "grpc", "serve", "story", "web", "worker", "write_docs",
+    "beat", "check_schema", "credentials", "grpc", "install_converter", "serve", "story", "web", "worker", "write_docs",
     "check_erasure", "erase_contents", "verify_evidence_package",  # of contents; Models are not reached
 }  # fmt: skip
 WHY = ("--reason", "x")
