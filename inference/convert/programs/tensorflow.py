@@ -283,6 +283,8 @@ def _plain(array: Any) -> Any:
     """An answer as numpy stores it without pickles."""
     import numpy as np
 
-    if array.dtype == object:
-        return np.array([str(one, errors="replace") for one in array.reshape(-1)]).reshape(array.shape)
+    array = np.asarray(array)  # one text alone comes as bytes
+    if array.dtype.kind in "OS":
+        texts = [bytes(one).decode(errors="replace") for one in array.ravel()]
+        return np.array(texts, dtype=str).reshape(array.shape)
     return array if array.dtype.kind in "biufc" else array.astype(np.float32)  # such as bfloat16
