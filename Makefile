@@ -4,7 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 # More processes than cores, because tests spend half of their time waiting.
 TEST_PROCESSES ?= 4
-CONVERTERS := tensorflow
+CONVERTERS := tensorflow torch sklearn
+# On Linux, PyTorch's wheels of the package index need 3 GB of CUDA, which nothing here uses. Those for the CPU are on PyTorch's
+# own index; this is the hash of the one for CPython 3.11 on x86-64.
+NO_CUDA := cuda-bindings cuda-pathfinder cuda-toolkit triton nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc \
+  nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
+  nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
+TORCH_FOR_CPU := sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
 # Tests start hundreds of processes; without bytecode on disk, each would compile the product again.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -108,7 +114,8 @@ lock: $(BIN)/.installed-dev
 	  --constraint requirements/base.txt --group real-conversion -o requirements/real-conversion.txt
 	for name in $(CONVERTERS); do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	    --group converter-$$name -o requirements/converters/$$name.txt || exit 1; done
+	    $(NO_CUDA:%=--no-emit-package %) --group converter-$$name -o requirements/converters/$$name.txt || exit 1; done
+	sed -i "s/^torch==\(.*\) \\\\$$/torch==\1+cpu ; sys_platform == 'linux' \\\\\n    --hash=$(TORCH_FOR_CPU)\ntorch==\1 ; sys_platform != 'linux' \\\\/" requirements/converters/torch.txt
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

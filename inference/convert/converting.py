@@ -16,9 +16,9 @@ from inference.confinement.parent import ChildWatch, follow_child
 from inference.convert.archives import unpack_saved_model
 from inference.convert.environments import python_of
 from inference.convert.errors import ConversionRefused
-from inference.convert.formats import FORMATS, SourceFormat
 from inference.convert.programs.base import CONVERTED, INPUTS, MAX_MESSAGE, OUTPUTS
 from inference.scratch import ScratchFolder
+from registry.intake.source_formats import SOURCE_FORMATS, SourceFormat
 
 Arrays = Mapping[str, Any]
 _MAX_OUTPUT_BYTES = 1 << 30
@@ -44,7 +44,7 @@ class Source:
 
     @property
     def kind(self) -> SourceFormat:
-        return FORMATS[self.format]
+        return SOURCE_FORMATS[self.format]
 
 
 class Conversion:
@@ -75,10 +75,12 @@ def run_source(
     """The answers of the format's own runtime to each set of inputs. Raises ConversionRefused."""
     with ScratchFolder("convert") as folder:
         named = {
-            f"{number}/{name}": array for number, one in enumerate(inputs) for name, array in one.items()
+            f"{number}/{name}": np.asarray(array, str) if array.dtype == object else array
+            for number, one in enumerate(inputs)
+            for name, array in one.items()
         }
         with (folder / INPUTS).open("wb") as file:
-            np.savez(file, **named)
+            np.savez(file, **named)  # type: ignore[arg-type]
         _do("run", source, folder, limits)
         return _read_outputs(folder / OUTPUTS, len(inputs))
 

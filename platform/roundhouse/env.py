@@ -56,6 +56,16 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return read
 
 
+_FORMATS = ("saved_model", "tflite", "torchscript", "skops", "xgboost", "lightgbm", "pickle")
+
+
+def _formats(raw: str) -> frozenset[str]:
+    names = frozenset(_words(raw))
+    if unknown := sorted(names - set(_FORMATS)):
+        raise ValueError(f"{unknown[0]!r} is no format; use some of: {', '.join(_FORMATS)}")
+    return names
+
+
 def _words(raw: str) -> list[str]:
     return [word.strip() for word in raw.split(",") if word.strip()]
 
@@ -176,6 +186,20 @@ def _default_models(raw: str) -> dict[str, str]:
     return models
 
 
+def _bundle_keys(raw: str) -> dict[str, str]:
+    keys: dict[str, str] = {}
+    for word in _words(raw):
+        name, _, secret = word.partition("=")
+        if (
+            not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", name)
+            or len(secret) < 32
+            or name in keys
+        ):
+            raise ValueError("use NAME=SECRET, as `manage.py bundle_key NAME` prints it, separated by commas")
+        keys[name] = secret
+    return keys
+
+
 def _item_hosts(raw: str) -> list[str]:
     hosts = [host.lower() for host in _words(raw)]
     for host in hosts:
@@ -230,6 +254,13 @@ VARIABLES = (
     Variable("AUDIT_KEY", _secret, None,
              "Seals the audit records. Keep it outside the database. "
              "If unset, the embedded profile creates one in the data folder.", is_secret=True),
+    Variable("BUNDLE_SECRET", _secret, None,
+             "Signs the bundles of versions that are exported here ([bundles.md](bundles.md)). "
+             "If unset, the embedded profile creates one in the data folder, and in production nothing can be exported.",
+             is_secret=True),
+    Variable("TRUSTED_BUNDLE_KEYS", _bundle_keys, "",
+             "Whose bundles may be imported here: `NAME=SECRET` for each installation, separated by commas, as "
+             "`manage.py bundle_key NAME` prints it there. Empty: nobody's.", is_secret=True),
     Variable("FETCH_ALLOWED_HOSTS", _reachable_hosts, "",
              "Private hosts, or `host:port`, that webhooks and other fetches are allowed to reach."),
     Variable("ITEM_HOSTS", _item_hosts, "",
@@ -244,6 +275,10 @@ VARIABLES = (
              "Where model files are stored: `s3://bucket/prefix`, with credentials, region and endpoint from the usual "
              "`AWS_` variables. If unset: the data folder, which all processes must then share."),
     Variable("UPLOAD_MB", _whole(1, 1_048_576), "2048", "Largest model file that can be uploaded, in MiB."),
+    Variable("FORMATS", _formats, "",
+             "Formats other than ONNX that are converted when they are uploaded, separated by commas: `saved_model`, `tflite`, "
+             "`torchscript`, `skops`, `xgboost`, `lightgbm`, `pickle`. Each also needs its converter: "
+             "`manage.py install_converter`. Empty: only ONNX."),
     Variable("DOWNLOAD_LINK_S", _whole(1, 3_600), "300", "How long a link to a version's file works, in seconds."),
     Variable("WEB_PROCESSES", _whole(1, 64), "2", "Number of web processes. Each holds its own warm sessions."),
     Variable("WEB_THREADS", _whole(2, 512), "16",

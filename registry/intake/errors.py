@@ -1,4 +1,4 @@
-"""Upload errors.
+"""Errors of uploads and bundles.
 
 RoundhouseError
 ├── InsufficientStorage     the disk has no room for the file
@@ -6,13 +6,17 @@ RoundhouseError
 │   ├── TooManyUploads      the caller has too many open uploads
 │   ├── UploadInUse         another request is writing to it or completing it
 │   ├── UploadEnded         it is complete, failed or abandoned
+│   ├── BundleKeyMissing    there is no key to sign a bundle with
 │   └── WrongOffset         not the number of bytes received; the error includes that number
 │       └── UploadIncomplete
 └── Invalid
     ├── LengthMissing
+    ├── BundleRefused       it is no bundle, or was altered
+    │   └── BundleNotTrusted  it is not signed, or with a key that is not trusted
     ├── PartBeyondEnd       more bytes than announced
     ├── HashDiffers         a different hash from the one announced
     ├── FileRefused         (of the file scan)
+    │   ├── FormatNotConverted  a format that could be converted, but is not here
     │   ├── TaskFileRefused   a file beside the model is too large, or was sent twice
     │   └── TaskTakesNoFiles
     └── BodyTooLarge
@@ -49,6 +53,12 @@ class UploadEnded(Conflict):
     code = "upload_ended"
 
 
+class BundleKeyMissing(Conflict):
+    """This installation has no key to sign bundles with; set ROUNDHOUSE_BUNDLE_SECRET, then export again."""
+
+    code = "bundle_key_missing"
+
+
 class WrongOffset(Conflict):
     """The part does not start where the received bytes end; continue at `offset`."""
 
@@ -71,6 +81,18 @@ class LengthMissing(Invalid):
     code = "length_required"
 
 
+class BundleRefused(Invalid):
+    """This is not a bundle, or it was altered; get it again, or export the version again."""
+
+    code = "bundle_refused"
+
+
+class BundleNotTrusted(BundleRefused):
+    """This bundle is not signed with a key that this installation trusts; see docs/bundles.md."""
+
+    code = "bundle_not_trusted"
+
+
 class PartBeyondEnd(Invalid):
     """The part exceeds the announced size; start another upload with the right size."""
 
@@ -81,6 +103,12 @@ class HashDiffers(Invalid):
     """The file does not have the announced hash; start again."""
 
     code = "hash_differs"
+
+
+class FormatNotConverted(FileRefused):
+    """Files in this format are not converted here; export the model as ONNX and send that."""
+
+    code = "format_not_converted"
 
 
 class TaskFileRefused(FileRefused):

@@ -2,15 +2,18 @@
 
 import logging
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from html.parser import HTMLParser
 from io import StringIO
 from itertools import product
+from pathlib import Path
 
 import pytest
 from celery import current_app
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command, get_commands
 from django.db import transaction
@@ -25,6 +28,7 @@ from registry.traffic.readiness import READINESS, ReadinessCheck
 from registry.traffic.services import approvals, splits
 from tests.rows.registry.traffic.judging import look, wrongs
 from tests.support import factories as make
+from tests.support.bundles import CONTENTS, SECRET, a_bundle, a_manifest, bundled
 from tests.support.permissions import EVERY_SCOPE, KEYS, Route, World, actions, client_as, routes, session_of
 from tests.support.processes import ROOT
 from tests.support.sending import ROWS, SUBMIT, raw, signed
@@ -84,11 +88,15 @@ CALLERS = ("anonymous", *PEOPLE, *(f"key {scope}" for scope in (*KEYS, EVERY_SCO
 
 
 @pytest.fixture
-def world():
+def world(tmp_path):
     ring.clear()
     logging.disable(logging.CRITICAL)
     with READINESS.changed(engines=ReadinessCheck()):
-        yield GuardedWorld()
+        guarded = GuardedWorld()
+        guarded.repository = tmp_path  # of Triton, with one version of the Model
+        (tmp_path / guarded.slug / "1").mkdir(parents=True)
+        shutil.copy(FILE, tmp_path / guarded.slug / "1" / "model.onnx")
+        yield guarded
     logging.disable(logging.NOTSET)
     ring.clear()
 
@@ -188,13 +196,17 @@ def words_of_commands(world) -> dict[str, list[tuple[str, ...]]]:
         "archive_version": [(model, "2", *WHY)],
         "ask_split": [(model, "3=100", *WHY)],
         "check_version": [(model, "3", *WHY), (model, "3")],
+        "bundle_key": [("staging",)],
         "export_artifact": [(model, "3", "/dev/null/none")],
         "export_checkpoint": [()],
+        "export_version": [(model, "3", "/dev/null/none")],
         "first_admin": [("somebody",)],
         "guard_alias": [(model, "next", "--person", world.people["operator"].username, *WHY)],
         "unguard_alias": [(model, "champion", *WHY)],
         "freeze_model": [(model, *WHY)],
         "import_model": [(model, FILE, "--live")],
+        "import_repository": [(str(world.repository),)],
+        "import_version": [(str(a_signed_bundle(world)), "--replace-golden-set")],
         "issue_key": [("key", "--scope", "registry.write")],
         "list_requests": [(), (model, "--all")],
         "live_at": [(model,)],
@@ -217,6 +229,18 @@ def words_of_commands(world) -> dict[str, list[tuple[str, ...]]]:
         "verify_audit": [()],
         "withdraw_request": [(model, request, *WHY)],
     }
+
+
+def a_signed_bundle(world) -> Path:
+    """A bundle for the Model that is guarded, which its installation trusts."""
+    contents = {name: content for name, content in CONTENTS.items() if name != "task-file-1"}
+    contents["model.onnx"] = Path(FILE).read_bytes()
+    manifest = a_manifest(
+        model=world.slug, files=bundled(contents), task_files=(), serving={}, input_shapes={}
+    )
+    path = Path(settings.DATA_DIR) / "signed.roundhouse"
+    path.write_bytes(a_bundle(manifest, contents))
+    return path
 
 
 OF_PEOPLE = {"ask_split", "approve_request", "reject_request", "withdraw_request"}
@@ -284,7 +308,8 @@ class TestNoDoor:
         assert list(admin_holes(world, PEOPLE)) == []
         assert list(action_holes(world, PEOPLE)) == []
 
-    def test_among_commands(self, world, monkeypatch):
+    def test_among_commands(self, world, monkeypatch, settings):
+        settings.TRUSTED_BUNDLE_KEYS = {"staging": SECRET}
         assert our_commands() == words_of_commands(world).keys() | NOT_RUN
         assert list(command_holes(world, monkeypatch)) == []
 
@@ -322,7 +347,8 @@ class TestTheSearchItself:
         assert "POST /admin/registry/model/<int:pk>/split/ by operator: sample split" in holes
         assert "by viewer" not in holes
 
-    def test_among_commands(self, world, monkeypatch):
+    def test_among_commands(self, world, monkeypatch, settings):
+        settings.TRUSTED_BUNDLE_KEYS = {"staging": SECRET}
         holes = "\n".join(command_holes(world, monkeypatch))
 
         assert "set_split sample 3=100 --reason x by the machine: sample split" in holes
