@@ -72,6 +72,19 @@ class Signatures(tf.Module):
         return {"x": x / 2.0}
 
 
+class Decomposed(tf.Module):
+    """Operators that ONNX does not have, one of them in a branch."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4, 4], FLOAT, name="x")])
+    def serve(self, x):
+        lengths = tf.cond(
+            tf.reduce_sum(x) > 0,
+            lambda: tf.strings.length(tf.strings.as_string(x)),
+            lambda: tf.cast(x, tf.int32),
+        )
+        return {"values": tf.linalg.svd(x, compute_uv=False), "lengths": lengths}
+
+
 class Fixed(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([1, 4], FLOAT, name="x")])
     def serve(self, x):
@@ -132,7 +145,14 @@ def lite(path: Path, *, quantize: str = "", custom: bool = False) -> bytes:
 
 def main(folder: Path) -> None:
     keras.utils.set_random_seed(27)
-    modules = {"dense": Dense(), "two_ways": TwoWays(), "texts": Texts(), "fixed": Fixed(), "flex": Flex()}
+    modules = {
+        "dense": Dense(),
+        "two_ways": TwoWays(),
+        "texts": Texts(),
+        "fixed": Fixed(),
+        "flex": Flex(),
+        "decomposed": Decomposed(),
+    }
     for name, module in modules.items():
         tf.saved_model.save(module, str(folder / name), signatures=module.serve)
     cnn().export(folder / "cnn", verbose=False)

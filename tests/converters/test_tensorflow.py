@@ -173,6 +173,23 @@ def test_a_fixed_batch_is_stated_and_other_batches_refused(source):
     assert "fixes the shape" in str(caught.value)
 
 
+def test_operators_that_onnx_lacks_are_named(source):
+    code, message = refusal_of(source("decomposed"))
+
+    assert (code, "StringLength, Svd;" in message) == ("refused", True)
+
+
+def test_a_lite_file_runs_no_operators_of_tensorflow(source, folder):
+    chosen = source("flex.tflite")
+
+    code, message = refusal_of(chosen)
+    with pytest.raises(ConversionRefused):
+        run_source(chosen, [{"x": floats(1)}])
+
+    assert (code, "operators of TensorFlow itself" in message) == ("refused", True)
+    assert not (folder / "marker").exists()
+
+
 def test_other_tags_are_refused_by_name(folder, tmp_path):
     path = tmp_path / "training.tar"
     graph = (folder / "dense" / "saved_model.pb").read_bytes().replace(b"\x22\x05serve", b"\x22\x05train")

@@ -2,15 +2,18 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inference.convert.programs.base import CONVERTED, Job, Program, Refused, run_program
 
 OPSET = 17
+_OPSET_OF_ML = 3  # which tf2onnx writes for tables of words
 _TAG = "serve"
 _DEFAULT_SIGNATURE = "serving_default"
 _MAX_NAMED = 10
+# TensorFlow Lite's own. Some builds have delegates that run all operators of TensorFlow, such as those that write files.
+_OPERATORS = "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 
 # Read by TensorFlow's native code when it is imported. oneDNN sums in another order, which differs more from ONNX Runtime.
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1"}
@@ -139,17 +142,20 @@ def _run_lite(job: Job, sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _interpreter(job: Job) -> Any:
-    """Load a TensorFlow Lite file, with its own operators only.
-
-    The default delegates include one that runs any operator of TensorFlow, such as those that write files.
-    """
     import tensorflow as tf
 
-    resolver = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = tf.lite.Interpreter(
-        model_path=str(job.source), experimental_op_resolver_type=resolver, num_threads=1
-    )
-    interpreter.allocate_tensors()
+    resolver = tf.lite.experimental.OpResolverType[_OPERATORS]
+    try:
+        interpreter = tf.lite.Interpreter(
+            model_path=str(job.source), experimental_op_resolver_type=resolver, num_threads=1
+        )
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        if "Select TensorFlow op" in str(error):
+            raise Refused(
+                "The file needs operators of TensorFlow itself; send the SavedModel instead."
+            ) from None
+        raise Refused(f"TensorFlow Lite does not load the file: {str(error).rstrip('.')}.") from None
     return interpreter
 
 
@@ -249,7 +255,31 @@ def _to_onnx(graph: Any, **arguments: Any) -> Any:
 
     with tf.device("/cpu:0"):
         model, _ = _convert_common(graph, name="", opset=OPSET, output_path=CONVERTED, **arguments)
+    unknown = sorted({node.op_type for node in _nodes(model.graph) if not _is_of_onnx(node)})
+    if unknown:  # tf2onnx leaves them in the file as they are
+        raise Refused(
+            f"These operators cannot be converted to ONNX: {_named(unknown)}; export a model without them."
+        )
     return model
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    """All nodes of a graph, and of the graphs in them."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)
+
+
+def _is_of_onnx(node: Any) -> bool:
+    from onnx import defs
+
+    try:
+        defs.get_schema(node.op_type, OPSET if node.domain in {"", "ai.onnx"} else _OPSET_OF_ML, node.domain)
+    except defs.SchemaError:
+        return False
+    return True
 
 
 def _facts(
@@ -283,6 +313,8 @@ def _plain(array: Any) -> Any:
     """An answer as numpy stores it without pickles."""
     import numpy as np
 
-    if array.dtype == object:
-        return np.array([str(one, errors="replace") for one in array.reshape(-1)]).reshape(array.shape)
+    array = np.asarray(array)  # one text alone comes as bytes
+    if array.dtype.kind in "OS":
+        texts = [bytes(one).decode(errors="replace") for one in array.ravel()]
+        return np.array(texts, dtype=str).reshape(array.shape)
     return array if array.dtype.kind in "biufc" else array.astype(np.float32)  # such as bfloat16
