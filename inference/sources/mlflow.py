@@ -30,6 +30,7 @@ _ANSWERS = FetchLimits(total_s=30.0)
 _MAX_DESCRIPTION_BYTES = 1 << 20  # of an MLmodel
 _DOWNLOAD_S = 3600.0
 _ONNX = "onnx"
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class MlflowServer:
         parts = urlsplit(self.url)
         host, port = (
             (parts.hostname or "").removesuffix("."),
-            parts.port or {"http": 80, "https": 443}[parts.scheme],
+            parts.port or _PORTS[parts.scheme],
         )
         trusted = {*allowed_hosts, (host, port)}
         read_url(self.url, trusted)
@@ -236,8 +237,12 @@ def read_flavours(description: str) -> dict[str, dict[str, str]]:
 
 
 def _checked_server(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        is_usable = False
+    if not is_usable or parts.query or parts.fragment:
         raise Invalid(f"Name the MLflow server as http://host:5000 or https://host/path, not {url[:80]!r}.")
     return url.rstrip("/")
 

@@ -200,6 +200,7 @@ def words_of_commands(world) -> dict[str, list[tuple[str, ...]]]:
         "unguard_alias": [(model, "champion", *WHY)],
         "freeze_model": [(model, *WHY)],
         "import_model": [(model, FILE, "--live")],
+        "import_mlflow": [("models:/x/1", "--server", "http://127.0.0.1:1", "--name", model, "--live")],
         "import_repository": [(str(world.repository),)],
         "issue_key": [("key", "--scope", "registry.write")],
         "list_requests": [(), (model, "--all")],
