@@ -1,9 +1,10 @@
-"""Imports a file as a checked version, and checks versions again after an upgrade of the runtime."""
+"""Imports files and bundles as checked versions, and checks versions again after an upgrade of the runtime."""
 
 import os
 import socket
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from registry.catalogue.transitions import Status
 from registry.catalogue.validation import checked_name, checked_shapes, checked_training
 from registry.errors import Invalid
 from registry.intake.assembly import RequestedTask, assemble_files
+from registry.intake.bundles.services import ImportedBundle, import_bundle
 from registry.intake.checklist.models import CheckLine
 from registry.intake.checklist.selectors import LOST_AT_MOST, lost_runs
 from registry.intake.source_formats import AS_RECOGNISED, RequestedFormat
@@ -99,6 +101,29 @@ def import_version(
         if go_live if go_live is not None else not was_split:
             set_or_ask(model=model, arms={checked: WHOLE}, reason="imported", by=by)
     return checked
+
+
+def import_checked_bundle(
+    *,
+    path: Path,
+    slug: str | None = None,
+    replace_golden_set: bool = False,
+    options: SessionOptions,
+    by: Actor,
+) -> ImportedBundle:
+    """Import a bundle, and run the checklist of the version at once: what the source found out decides nothing here.
+
+    A version that was checked before stays as it is. None goes live. One that fails its check stays listed.
+    """
+    imported = import_bundle(path=path, slug=slug, replace_golden_set=replace_golden_set, by=by)
+    version = imported.version
+    if version.status != Status.UPLOADED:
+        return imported
+    run = run_checks(version_id=version.pk, options_for=lambda _: options, by=by)
+    checked = Version.objects.select_related("model", "artifact").get(pk=version.pk)
+    if not checked.is_servable:
+        raise ProbeFailed(f"{checked} was imported, but did not pass its checks: {run.reason}")
+    return replace(imported, version=checked)
 
 
 def _check_target(slug: str, task: str | None, input_shapes: Mapping[str, Any] | None) -> str:

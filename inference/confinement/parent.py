@@ -99,9 +99,14 @@ class ChildWatch:
         *lines, self._unread = (self._unread + chunk).split(b"\n")
         for line in lines:
             try:
-                self.last = json.loads(line)
-                self._own_bytes = self._own_bytes or self.last["resident_bytes"]
-            except (ValueError, LookupError, TypeError):  # only a file that controls the child writes this
+                self.last = {**json.loads(line)}
+                self._own_bytes = self._own_bytes or int(self.last["resident_bytes"])
+            except (
+                ValueError,
+                LookupError,
+                TypeError,
+                RecursionError,
+            ):  # only a file that controls the child
                 self.cause = "crashed_signal"
                 return
             self.first = self.first or self.last

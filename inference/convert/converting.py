@@ -1,7 +1,9 @@
 """Converts a file to ONNX, or runs it with its own runtime, in a confined child of the environment of its format."""
 
+import json
 import os
 import signal
+import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,13 +16,13 @@ from inference.confinement.parent import ChildWatch, follow_child
 from inference.convert.archives import unpack_saved_model
 from inference.convert.environments import python_of
 from inference.convert.errors import ConversionRefused
-from inference.convert.formats import FORMATS
-from inference.convert.programs.base import CONVERTED, INPUTS, OUTPUTS
+from inference.convert.programs.base import CONVERTED, INPUTS, MAX_MESSAGE, OUTPUTS
 from inference.scratch import ScratchFolder
-from registry.intake.source_formats import SourceFormat
+from registry.intake.source_formats import SOURCE_FORMATS, SourceFormat
 
 Arrays = Mapping[str, Any]
 _MAX_OUTPUT_BYTES = 1 << 30
+_MAX_FACTS = 256 << 10  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Source:
 
     @property
     def kind(self) -> SourceFormat:
-        return FORMATS[self.format]
+        return SOURCE_FORMATS[self.format]
 
 
 class Conversion:
@@ -122,12 +124,27 @@ def _facts(watch: ChildWatch, status: int) -> dict[str, Any]:
     done = watch.done
     if done is None or watch.cause:
         raise _ended(watch, status)
-    if done.get("code") != "done" or not isinstance(done.get("facts"), dict):
-        if done.get("code") == "memory":
-            raise _out_of_memory(watch)
-        raise ConversionRefused(str(done.get("code")), str(done.get("message")))
-    facts: dict[str, Any] = done["facts"]
-    return facts
+    code, facts = done.get("code"), done.get("facts")
+    if code == "done" and isinstance(facts, dict) and _is_storable(facts):
+        return facts
+    if code == "memory":
+        raise _out_of_memory(watch)
+    known = str(code) if code in ("not_confined", "refused") else "failed"
+    raise ConversionRefused(known, _readable(str(done.get("message") or "The converter gave no answer.")))
+
+
+def _is_storable(facts: dict[str, Any]) -> bool:
+    """Whether every database and page takes them; the file may have written them."""
+    try:
+        text = json.dumps(facts, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (ValueError, RecursionError):  # not a number, half a character, endless nesting
+        return False
+    return len(text) <= _MAX_FACTS and "\\u0000" not in text
+
+
+def _readable(message: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in message[:MAX_MESSAGE])
 
 
 def _ended(watch: ChildWatch, status: int) -> ConversionRefused:
@@ -150,13 +167,26 @@ def _read_outputs(path: Path, count: int) -> list[dict[str, Any]]:
     try:
         if path.is_symlink() or path.stat().st_size > _MAX_OUTPUT_BYTES:
             raise ConversionRefused("failed", "The format's own runtime gave too much.")
+        _check_stored(path)
         with np.load(path, allow_pickle=False) as file:
             sets: list[dict[str, Any]] = [{} for _ in range(count)]
             for key in file.files:
                 number, _, name = key.partition("/")
                 sets[int(number)][name] = file[key]
-    except (OSError, ValueError, LookupError) as error:
+    except ConversionRefused:
+        raise
+    except Exception as error:
         raise ConversionRefused(
             "failed", "The answers of the format's own runtime cannot be read."
         ) from error
     return sets
+
+
+def _check_stored(path: Path) -> None:
+    """Raise ValueError unless what is in the file is as large as the file: numpy would unpack anything."""
+    with zipfile.ZipFile(path) as file:
+        entries = file.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("compressed")
+    if sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise ValueError("overlapping")

@@ -2,7 +2,10 @@
 
 
 class ConversionRefused(Exception):
-    """The file was not converted. `code`: not_installed, not_confined, refused, failed, memory, timed_out or crashed."""
+    """The file was not converted.
+
+    `code`: not_installed, not_confined, not_started, refused, failed, memory, timed_out or crashed.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code

@@ -5,7 +5,8 @@ from functools import partial
 
 from django.conf import settings
 
-from inference.convert.environments import is_installed
+from inference.confinement.guard import why_not_confined
+from inference.convert.environments import state_of
 from registry.intake.source_formats import SeenFile, SourceFormat
 
 _PICKLED = re.compile(rb"\x80[\x02-\x05].", re.DOTALL)
@@ -31,8 +32,13 @@ def _missing(name: str, environment: str) -> str:
             f"Converting it is switched off; an operator can switch it on with ROUNDHOUSE_FORMATS={name}, or you export the"
             " model as ONNX (docs/exporting.md)."
         )
-    if not is_installed(environment):
-        return f"Its converter is not installed; run `manage.py install_converter {environment}`."
+    if (state := state_of(environment)) != "installed":
+        kind = "not installed" if state == "missing" else "that of another release"
+        return f"Its converter is {kind}; run `manage.py install_converter {environment}`."
+    if lacks := why_not_confined():
+        return (
+            f"It would have to run in a confined process, and there is no confinement on this host: {lacks}."
+        )
     return ""
 
 

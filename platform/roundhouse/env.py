@@ -186,6 +186,20 @@ def _default_models(raw: str) -> dict[str, str]:
     return models
 
 
+def _bundle_keys(raw: str) -> dict[str, str]:
+    keys: dict[str, str] = {}
+    for word in _words(raw):
+        name, _, secret = word.partition("=")
+        if (
+            not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", name)
+            or len(secret) < 32
+            or name in keys
+        ):
+            raise ValueError("use NAME=SECRET, as `manage.py bundle_key NAME` prints it, separated by commas")
+        keys[name] = secret
+    return keys
+
+
 def _item_hosts(raw: str) -> list[str]:
     hosts = [host.lower() for host in _words(raw)]
     for host in hosts:
@@ -240,6 +254,13 @@ VARIABLES = (
     Variable("AUDIT_KEY", _secret, None,
              "Seals the audit records. Keep it outside the database. "
              "If unset, the embedded profile creates one in the data folder.", is_secret=True),
+    Variable("BUNDLE_SECRET", _secret, None,
+             "Signs the bundles of versions that are exported here ([bundles.md](bundles.md)). "
+             "If unset, the embedded profile creates one in the data folder, and in production nothing can be exported.",
+             is_secret=True),
+    Variable("TRUSTED_BUNDLE_KEYS", _bundle_keys, "",
+             "Whose bundles may be imported here: `NAME=SECRET` for each installation, separated by commas, as "
+             "`manage.py bundle_key NAME` prints it there. Empty: nobody's.", is_secret=True),
     Variable("FETCH_ALLOWED_HOSTS", _reachable_hosts, "",
              "Private hosts, or `host:port`, that webhooks and other fetches are allowed to reach."),
     Variable("ITEM_HOSTS", _item_hosts, "",

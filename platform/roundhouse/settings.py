@@ -13,6 +13,9 @@ try:
     prepare_data_folder(env.data)  # every process runs this before it writes anything
     SECRET_KEY = env.secret_key or read_or_create_secret(env.data / "secret-key")
     AUDIT_KEY = env.audit_key or read_or_create_secret(env.data / "audit-key")
+    BUNDLE_SECRET = env.bundle_secret or (
+        read_or_create_secret(env.data / "bundle-secret") if env.profile == "embedded" else ""
+    )
 except BadEnvironment as bad:
     # With SystemExit every entry point (manage.py, Celery, granian) prints the text and exits with 1, without a traceback.
     raise SystemExit(str(bad)) from None
@@ -21,6 +24,7 @@ except OSError as error:
 
 PROFILE = env.profile
 DATA_DIR = env.data
+TRUSTED_BUNDLE_KEYS = env.trusted_bundle_keys
 DEBUG = env.debug
 
 BIND, PORT = env.bind, env.port

@@ -189,6 +189,7 @@ class Version(WrittenOnce):
     source_options = models.JSONField(default=dict, editable=False)
     # If the artifact is not exactly the file that was sent: the `files` sent, and the `changes` made, in sentences.
     # And `training`, where it comes from, if that was stated: run_url, git_commit, data_set, metrics, tags.
+    # If it was imported from a bundle: `bundles`, the installations that it came through, the last one last.
     origin = models.JSONField(default=dict, editable=False)
     derived_from = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="derived", editable=False

@@ -18,6 +18,8 @@ from registry.catalogue.services import CRASHES_TO_BREAK, make_download_link
 from registry.catalogue.serving_settings import ServingValues
 from registry.console.headers import awaited, requests_for_version
 from registry.errors import RoundhouseError
+from registry.intake.bundles.keys import can_sign
+from registry.intake.source_formats import SOURCE_FORMATS
 from registry.kit.actors import in_scope, require_right
 from registry.kit.admin.facts import config_in_words, settings_in_words
 from registry.kit.admin.theme import actor
@@ -126,9 +128,24 @@ def draw_file(request: HttpRequest, version: Version) -> SafeString:
     context = {
         "version": version,
         "file_name": file_name_of(version),
+        "source": _shown_source(version),
+        "can_export": can_sign(),
         "may_download": actor(request).may(Right.DOWNLOAD, model_id=version.model_id),
     }
     return render_to_string("admin/registry/file_panel.html", context, request)
+
+
+def _shown_source(version: Version) -> dict[str, str] | None:
+    """The file that was sent, if it was converted; and what converted it, once that is known."""
+    if version.source_id is None:
+        return None
+    known = SOURCE_FORMATS[version.source_format].label if version.source_format in SOURCE_FORMATS else ""
+    lineage, sent = version.origin.get("converted", {}), version.origin.get("files", [])
+    return {
+        "label": known or version.source_format,
+        "by": ", ".join(str(lineage[name]) for name in ("converter", "runtime") if lineage.get(name)),
+        "name": str(sent[0]["name"]) if sent else "",
+    }
 
 
 @require_POST

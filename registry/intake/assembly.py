@@ -13,7 +13,6 @@ from registry.catalogue.artifacts import StoredFile
 from registry.catalogue.task_kinds import FilesBesideModel
 from registry.errors import Invalid
 from registry.intake import parts
-from registry.intake.errors import InsufficientStorage
 from registry.intake.file_scan import ScanLimits
 from registry.intake.file_scan.declarations import read_declaration
 from registry.intake.file_scan.embeddings import are_embeddings, model_of_embeddings
@@ -261,11 +260,7 @@ def _quick_locations(model: SentFile) -> Sequence[str]:
 
 
 def _check_space(size: int) -> None:
-    if parts.free_bytes() < size + parts.RESERVE_BYTES:
-        raise InsufficientStorage(
-            f"The disk has no room for the new file of {size:,} bytes in addition to the files sent. Free some space, then"
-            " try again."
-        )
+    parts.check_space(size, "the new file, in addition to those sent,")
 
 
 def _hash_of(file: SentFile) -> str:

@@ -1,4 +1,4 @@
-"""Upload errors.
+"""Errors of uploads and bundles.
 
 RoundhouseError
 ├── InsufficientStorage     the disk has no room for the file
@@ -6,10 +6,13 @@ RoundhouseError
 │   ├── TooManyUploads      the caller has too many open uploads
 │   ├── UploadInUse         another request is writing to it or completing it
 │   ├── UploadEnded         it is complete, failed or abandoned
+│   ├── BundleKeyMissing    there is no key to sign a bundle with
 │   └── WrongOffset         not the number of bytes received; the error includes that number
 │       └── UploadIncomplete
 └── Invalid
     ├── LengthMissing
+    ├── BundleRefused       it is no bundle, or was altered
+    │   └── BundleNotTrusted  it is not signed, or with a key that is not trusted
     ├── PartBeyondEnd       more bytes than announced
     ├── HashDiffers         a different hash from the one announced
     ├── FileRefused         (of the file scan)
@@ -50,6 +53,12 @@ class UploadEnded(Conflict):
     code = "upload_ended"
 
 
+class BundleKeyMissing(Conflict):
+    """This installation has no key to sign bundles with; set ROUNDHOUSE_BUNDLE_SECRET, then export again."""
+
+    code = "bundle_key_missing"
+
+
 class WrongOffset(Conflict):
     """The part does not start where the received bytes end; continue at `offset`."""
 
@@ -70,6 +79,18 @@ class LengthMissing(Invalid):
     """Send a Content-Length header; chunked bodies are not accepted here."""
 
     code = "length_required"
+
+
+class BundleRefused(Invalid):
+    """This is not a bundle, or it was altered; get it again, or export the version again."""
+
+    code = "bundle_refused"
+
+
+class BundleNotTrusted(BundleRefused):
+    """This bundle is not signed with a key that this installation trusts; see docs/bundles.md."""
+
+    code = "bundle_not_trusted"
 
 
 class PartBeyondEnd(Invalid):

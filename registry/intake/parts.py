@@ -48,6 +48,14 @@ def free_bytes() -> int:
     return shutil.disk_usage(existing_folder()).free
 
 
+def check_space(size: int, what: str) -> None:
+    """Raise InsufficientStorage unless the disk has room for what is about to be written."""
+    if free_bytes() < size + RESERVE_BYTES:
+        raise InsufficientStorage(
+            f"The disk has no room for {what} of {size:,} bytes. Free some space, then try again."
+        )
+
+
 @contextmanager
 def opened(upload_id: UUID, *, is_new: bool = False) -> Iterator[int]:
     """Open the file for writing; raise FileNotFoundError if it is missing and not new."""

@@ -73,6 +73,16 @@ def _record_golden_result(change: RecordedChange) -> str:
     )
 
 
+def _export_bundle(change: RecordedChange) -> str:
+    return f"exported version {change.name} as a bundle to {change.after['path']}"
+
+
+def _import_bundle(change: RecordedChange) -> str:
+    after = change.after
+    source = f"{after['model']} version {after['version']} of {after['installation']}"
+    return f"imported {source} as version {change.name}, by the bundle key {after['bundle_key']}"
+
+
 INTAKE_SENTENCES = {
     "complete_upload": Sentence(_complete_upload, step=""),
     "ask_check": Sentence(_ask_check, step=""),
@@ -81,4 +91,6 @@ INTAKE_SENTENCES = {
     "add_examples": Sentence(_add_examples),
     "put_golden_set": Sentence(_put_golden_set),
     "record_golden_result": Sentence(_record_golden_result),
+    "export_bundle": Sentence(_export_bundle),
+    "import_bundle": Sentence(_import_bundle),
 }

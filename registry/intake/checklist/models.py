@@ -1,5 +1,7 @@
 """Rows of the checklist: runs, and a line for each step."""
 
+from collections.abc import Sequence
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -9,10 +11,9 @@ from registry.intake.checklist.transitions import LineState, RunState
 from registry.kit.text import MAX_REASON
 
 MAX_CODE, MAX_RUNTIME = 64, 64
-STEPS = (
-    "converted", "gate", "probe", "signature", "warmup", "batching", "conformance", "parity", "golden", "diff",
-)  # fmt: skip
-OF_CONVERTED = ("converted", "parity")  # steps of versions that were converted from another format
+STEPS = ("gate", "probe", "signature", "warmup", "batching", "conformance", "golden", "diff")
+# Of a version that comes in another format: it is converted first, and then compared with what it was.
+STEPS_OF_CONVERTED = ("converted", *STEPS[:6], "parity", *STEPS[6:])
 ADVISORY = ("golden", "diff")  # they matter for promotion, not for whether the version may answer
 
 
@@ -31,9 +32,9 @@ class Step(models.TextChoices):
     DIFF = "diff", "Differences from the live version"
 
 
-def steps_of(version: Version) -> list[str]:
+def steps_of(version: Version) -> Sequence[str]:
     """The version's steps, in order."""
-    return [step for step in STEPS if version.source_id is not None or step not in OF_CONVERTED]
+    return STEPS if version.source_id is None else STEPS_OF_CONVERTED
 
 
 class CheckRun(WrittenOnce):

@@ -23,7 +23,7 @@ from registry.intake.checklist.models import (
     ADVISORY,
     MAX_CODE,
     MAX_RUNTIME,
-    STEPS,
+    STEPS_OF_CONVERTED,
     CheckLine,
     CheckRun,
     steps_of,
@@ -281,7 +281,7 @@ def _first_failure(run: CheckRun) -> str:
 def _change(run: CheckRun, step: str, to: LineState, **columns: Any) -> CheckLine:
     line = run.lines.filter(step=step).first()
     if line is None:
-        raise NotFound(f"There is no step {step!r}; the steps are {', '.join(STEPS)}.")
+        raise NotFound(f"There is no step {step!r}; the steps are {', '.join(STEPS_OF_CONVERTED)}.")
     old = LineState(line.state)
     if to not in LINE_ALLOWED[old]:
         raise Conflict(f"{line} is {old}; it cannot become {to}.")

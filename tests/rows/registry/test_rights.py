@@ -1,11 +1,14 @@
 """Each verb of the catalogue and of the intake checks its actor itself, whichever door the call came through."""
 
+from pathlib import Path
+
 import pytest
 
 from registry.access.policies import Right, every_right
 from registry.catalogue import services as catalogue
 from registry.catalogue.services import edit_model, move_alias, register_version
 from registry.errors import NotAllowed
+from registry.intake.bundles.services import export_bundle, import_bundle, make_bundle
 from registry.intake.checklist.services import ask_check
 from registry.intake.examples.services import add_examples, put_golden_set
 from registry.intake.services import begin_upload
@@ -65,6 +68,12 @@ NEEDS = {
         Right.DOWNLOAD,
         lambda version, by: catalogue.export_artifact(version=version, path="/nowhere", by=by),
     ),
+    "export_bundle": (
+        Right.DOWNLOAD,
+        lambda version, by: export_bundle(version=version, path=Path("/nowhere"), by=by),
+    ),
+    "make_bundle": (Right.DOWNLOAD, lambda version, by: make_bundle(version=version, by=by)),
+    "import_bundle": (Right.WRITE, lambda _, by: import_bundle(path=Path("/nowhere"), by=by)),
     "begin_upload": (Right.WRITE, lambda version, by: begin_upload(size_bytes=1, by=by)),
     "ask_check": (Right.WRITE, lambda version, by: ask_check(version=version, by=by)),
     "add_examples": (Right.WRITE, lambda version, by: add_examples(version=version, examples=[{}], by=by)),

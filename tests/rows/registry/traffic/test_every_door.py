@@ -9,9 +9,11 @@ from contextlib import suppress
 from html.parser import HTMLParser
 from io import StringIO
 from itertools import product
+from pathlib import Path
 
 import pytest
 from celery import current_app
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command, get_commands
 from django.db import transaction
@@ -26,6 +28,7 @@ from registry.traffic.readiness import READINESS, ReadinessCheck
 from registry.traffic.services import approvals, splits
 from tests.rows.registry.traffic.judging import look, wrongs
 from tests.support import factories as make
+from tests.support.bundles import CONTENTS, SECRET, a_bundle, a_manifest, bundled
 from tests.support.permissions import EVERY_SCOPE, KEYS, Route, World, actions, client_as, routes, session_of
 from tests.support.processes import ROOT
 from tests.support.sending import ROWS, SUBMIT, raw, signed
@@ -39,9 +42,9 @@ EVERYTHING = {
     "title": "x", "notes": "x", "role": "approver", "decider_id": 1, "is_superuser": True,
 }  # fmt: skip
 BACK = {"to_split": 1, "reason": "x"}
-# What only serves, or only writes files of the repository.
+# What only serves, installs packages, or only writes files of the repository.
 NOT_RUN = {
-    "beat", "check_schema", "credentials", "grpc", "serve", "story", "web", "worker", "write_docs",
+    "beat", "check_schema", "credentials", "grpc", "install_converter", "serve", "story", "web", "worker", "write_docs",
     "check_erasure", "erase_contents", "verify_evidence_package",  # of contents; Models are not reached
 }  # fmt: skip
 WHY = ("--reason", "x")
@@ -193,8 +196,10 @@ def words_of_commands(world) -> dict[str, list[tuple[str, ...]]]:
         "archive_version": [(model, "2", *WHY)],
         "ask_split": [(model, "3=100", *WHY)],
         "check_version": [(model, "3", *WHY), (model, "3")],
+        "bundle_key": [("staging",)],
         "export_artifact": [(model, "3", "/dev/null/none")],
         "export_checkpoint": [()],
+        "export_version": [(model, "3", "/dev/null/none")],
         "first_admin": [("somebody",)],
         "guard_alias": [(model, "next", "--person", world.people["operator"].username, *WHY)],
         "unguard_alias": [(model, "champion", *WHY)],
@@ -202,6 +207,7 @@ def words_of_commands(world) -> dict[str, list[tuple[str, ...]]]:
         "import_model": [(model, FILE, "--live")],
         "import_mlflow": [("models:/x/1", "--server", "http://127.0.0.1:1", "--name", model, "--live")],
         "import_repository": [(str(world.repository),)],
+        "import_version": [(str(a_signed_bundle(world)), "--replace-golden-set")],
         "issue_key": [("key", "--scope", "registry.write")],
         "list_requests": [(), (model, "--all")],
         "live_at": [(model,)],
@@ -224,6 +230,18 @@ def words_of_commands(world) -> dict[str, list[tuple[str, ...]]]:
         "verify_audit": [()],
         "withdraw_request": [(model, request, *WHY)],
     }
+
+
+def a_signed_bundle(world) -> Path:
+    """A bundle for the Model that is guarded, which its installation trusts."""
+    contents = {name: content for name, content in CONTENTS.items() if name != "task-file-1"}
+    contents["model.onnx"] = Path(FILE).read_bytes()
+    manifest = a_manifest(
+        model=world.slug, files=bundled(contents), task_files=(), serving={}, input_shapes={}
+    )
+    path = Path(settings.DATA_DIR) / "signed.roundhouse"
+    path.write_bytes(a_bundle(manifest, contents))
+    return path
 
 
 OF_PEOPLE = {"ask_split", "approve_request", "reject_request", "withdraw_request"}
@@ -291,7 +309,8 @@ class TestNoDoor:
         assert list(admin_holes(world, PEOPLE)) == []
         assert list(action_holes(world, PEOPLE)) == []
 
-    def test_among_commands(self, world, monkeypatch):
+    def test_among_commands(self, world, monkeypatch, settings):
+        settings.TRUSTED_BUNDLE_KEYS = {"staging": SECRET}
         assert our_commands() == words_of_commands(world).keys() | NOT_RUN
         assert list(command_holes(world, monkeypatch)) == []
 
@@ -329,7 +348,8 @@ class TestTheSearchItself:
         assert "POST /admin/registry/model/<int:pk>/split/ by operator: sample split" in holes
         assert "by viewer" not in holes
 
-    def test_among_commands(self, world, monkeypatch):
+    def test_among_commands(self, world, monkeypatch, settings):
+        settings.TRUSTED_BUNDLE_KEYS = {"staging": SECRET}
         holes = "\n".join(command_holes(world, monkeypatch))
 
         assert "set_split sample 3=100 --reason x by the machine: sample split" in holes
