@@ -347,12 +347,14 @@ class Client:
     def push(
         self, model: str, path: str | os.PathLike[str], *, files: Iterable[str | os.PathLike[str]] = (),
         new_model: Mapping[str, str] | None = None, labels: Sequence[str] = (),
-        task_config: Mapping[str, Any] | None = None, notes: str = "", resume: bool = False,
+        task_config: Mapping[str, Any] | None = None, notes: str = "", training: Mapping[str, Any] | None = None,
+        resume: bool = False,
         on_bytes: Callable[[int, int], object] | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         """Upload a model file, and the `files` that belong to it, and make it the Model's next version, which is then checked.
 
         `new_model` creates the Model as well: `{"title": "Demand", "task": "tensor"}`; the title may be missing.
+        `training` says where it comes from: `run_url`, `git_commit`, `data_set`, `metrics`, `tags`.
         """
         config = {**(task_config or {}), **({"labels": list(labels)} if labels else {})}
         known = "" if new_model is not None else model
@@ -364,6 +366,7 @@ class Client:
             "data_uploads": others,
             "task_config": config,
             "notes": notes,
+            **({"training": training} if training else {}),
         }
         return self._json("POST", f"uploads/{upload}/complete", body, timeout_s=_SLOW_S, is_repeatable=True)
 
