@@ -16,6 +16,7 @@ from registry.catalogue.models import Model, Version
 from registry.catalogue.services import change_serving
 from registry.errors import Conflict, Invalid, NotAllowed
 from registry.intake import parts
+from registry.intake.assembly import RequestedTask, assemble_files
 from registry.intake.bundles import bundle_file, services
 from registry.intake.bundles.keys import BundleKey
 from registry.intake.bundles.services import export_bundle, import_bundle, make_bundle
@@ -29,6 +30,7 @@ from registry.intake.errors import (
 from registry.intake.examples.models import ConformanceExample, GoldenSet
 from registry.intake.examples.selectors import current_golden_set, examples_of
 from registry.intake.examples.services import add_examples
+from registry.intake.file_scan.errors import ArchiveRefused
 from registry.record.models import AuditRecord
 from registry.record.sentences import describe
 from tests.support.bundles import (
@@ -366,7 +368,26 @@ def test_a_bundle_that_changes_while_it_is_imported_is_refused(bundle, monkeypat
     assert not Model.objects.filter(slug="demand-live").exists()
 
 
+def test_a_bundle_is_not_taken_for_a_model_with_its_files(bundle):
+    requested = RequestedTask("tensor", {})
+
+    with pytest.raises(ArchiveRefused, match="import_version"):
+        assemble_files(model=bundle, task=requested)
+
+
 class TestExports:
+    def test_of_a_configuration_that_no_bundle_holds_are_refused(self, plain, tmp_path, monkeypatch):
+        monkeypatch.setattr(bundle_file, "MAX_MANIFEST_BYTES", 100)
+
+        with pytest.raises(BundleRefused, match="too large"):
+            export_bundle(version=plain, path=tmp_path, by=an_actor())
+
+    def test_leave_room_for_the_database(self, plain, monkeypatch):
+        monkeypatch.setattr(parts, "free_bytes", lambda: parts.RESERVE_BYTES)
+
+        with pytest.raises(InsufficientStorage):
+            make_bundle(version=plain, by=an_actor())
+
     def test_of_the_same_version_are_the_same_file(self, plain):
         with (
             make_bundle(version=plain, by=an_actor()) as one,
@@ -499,6 +520,12 @@ class TestCommands:
         (tmp_path / "other").write_bytes(a_bundle(key=BundleKey("x", OTHER_SECRET)))
         with pytest.raises(CommandError, match="does not trust"):
             call_command("import_version", str(tmp_path / "other"))
+
+    def test_import_of_a_version_that_fails_its_checks_keeps_it(self, bundle):
+        with pytest.raises(CommandError, match="demand-live 1 was imported, but did not pass its checks"):
+            call_command("import_version", str(bundle), model="demand-live", stdout=StringIO())
+
+        assert Version.objects.get(model__slug="demand-live").status == "failed"
 
     def test_import_again_says_that_it_is_there(self, plain, bundle):
         out = StringIO()
