@@ -40,6 +40,7 @@ class InferenceConfig(AppConfig):
         GATES.add(MEMORY_GATE, memory_gates)
         STOP_PREVIEWS.add("traffic", requests_refused_by_stop)
         _add_tasks()
+        _add_formats()
         _add_event_kinds()
         _add_sentences()
         _add_links()
@@ -51,6 +52,14 @@ class InferenceConfig(AppConfig):
         _add_first_steps()
         _add_key_examples()
         _add_chapters()
+
+
+def _add_formats() -> None:
+    from inference.convert.formats import FORMATS
+    from registry.intake.source_formats import SOURCE_FORMATS
+
+    for name, found in FORMATS.items():
+        SOURCE_FORMATS.add(name, found)
 
 
 def _add_tasks() -> None:

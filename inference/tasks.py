@@ -8,9 +8,9 @@ from django.conf import settings
 from inference.checks import services as checks
 from inference.checks.runner import CheckQueue
 from inference.checks.runner import check_version as check
-from inference.checks.scratch import sweep_scratch_folders
 from inference.engine.backends import SessionOptions
 from inference.measure import compaction
+from inference.scratch import sweep_scratch_folders
 from inference.serving import online_batches, services
 from inference.serving.executors.workers.messages import RUN_BATCH
 from inference.serving.plans import session_options

@@ -146,7 +146,9 @@ def _add_panels() -> None:
         draw_facts,
         draw_file,
         draw_lineage,
+        draw_requested_training,
         draw_serving,
+        draw_training,
     )
     from registry.kit.admin.panels import PANELS, Panel, PanelPage
 
@@ -164,6 +166,8 @@ def _add_panels() -> None:
     PANELS.add("crashes", Panel(version, draw_crashes, "overview"), order=0)
     PANELS.add("facts", Panel(version, draw_facts, "overview"), order=1)
     PANELS.add("lineage", Panel(version, draw_lineage, "overview"), order=2)
+    PANELS.add("training", Panel(version, draw_training, "overview"), order=3)
+    PANELS.add("training of requested versions", Panel(PanelPage.REQUEST, draw_requested_training), order=5)
     PANELS.add("checks", Panel(version, draw_checklist, "checks"), order=5)
     PANELS.add("example pictures", Panel(version, draw_example_pictures, "checks"), order=6)
     PANELS.add("file", Panel(version, draw_file, "file"), order=3)

@@ -1,15 +1,9 @@
 """Loads a file in a disposable child first, because a bad model file can crash the process that loads it."""
 
 import hashlib
-import json
 import os
-import selectors
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,33 +11,21 @@ from typing import Any
 
 import orjson
 
-from inference.checks.scratch import ScratchFolder
+from inference.confinement.parent import ChildWatch, follow_child
 from inference.engine.backends import ProbeFact, SessionOptions
 from inference.engine.crash_notes import NATIVE_CRASHES
-from inference.engine.memory import process_memory
 from inference.engine.probe_inputs import EXTREMES_TIME_LIMIT_S
+from inference.scratch import ScratchFolder
 from inference.tensors.samples import EMPTY_SAMPLE, Sample
 from inference.tensors.signature import Signature
 
 ONNX = "inference.engine.onnx_backend:OnnxBackend"
 _CPU_ONLY = {"CPUExecutionProvider"}
-_ROOT = Path(__file__).resolve().parents[2]
-_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from inference.checks.{} import main; main()"
-# Where the runtime and CUDA find libraries, devices and locales. The child gets no other variable, and no secrets.
-_PASSED_ON = (
-    "PATH", "LD_LIBRARY_PATH", "LOCPATH",
-    "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES",
-)  # fmt: skip
-_MAX_REPORT_BYTES = 4 << 20
-_LOOK_EVERY_S = 0.05
-_LINGER_S = 0.002
-_DEATH_S = 5.0
 _EXTREMES_S = EXTREMES_TIME_LIMIT_S + 2.0  # once the file is known to run
 # After these causes the child's last report cannot be trusted: the file may control the child, or its output never ends.
 _UNTRUSTED = {"crashed_signal", "load_failed"}
 # An abort may be caused by our own memory limit.
 _CRASHES = {int(number) for number in NATIVE_CRASHES - {signal.SIGABRT}}
-_HAS_ENDED = os.WEXITED | os.WNOHANG | os.WNOWAIT
 _MIB = 1 << 20
 _REPORTED = ("provider", "runtime_version", "load_s", "run_s", "peak_rss_bytes", "source", "tries")
 _MAX_EXAMPLES, _MAX_EXAMPLE_BYTES = 3, 32 << 20
@@ -92,7 +74,9 @@ class ProbeResult:
     load_s: float = 0.0
     run_s: float = 0.0
     peak_rss_bytes: int = 0
-    network_confined: bool = False  # the kernel let the child leave the network
+    # What the kernel let the child give up:
+    network_confined: bool = False
+    files_confined: bool = False
 
 
 def probe(
@@ -131,7 +115,8 @@ def probe(
         watch, status = _follow({**config, "known": "known.json"}, known or KnownInputs())
     except OSError as error:
         return result("not_started", f"The probe could not be started ({error.strerror}).")
-    result, last = partial(result, network_confined=watch.network_confined), watch.done
+    given_up = {name: watch.first.get(name) is True for name in ("network_confined", "files_confined")}
+    result, last = partial(result, **given_up), watch.done
     if last is None or watch.cause in _UNTRUSTED:
         return result(*_explain(watch, status))
     if not watch.cause and -status in _CRASHES:
@@ -157,86 +142,7 @@ def probe(
 def _follow(config: dict[str, Any], known: KnownInputs) -> "tuple[ChildWatch, int]":
     with ScratchFolder("probe") as folder:
         known.write(folder / config["known"])
-        return follow_child("probe_child", config, folder)
-
-
-def follow_child(program: str, config: Mapping[str, Any], folder: Path) -> "tuple[ChildWatch, int]":
-    """Start a child that reports lines of JSON, watch it until it ends or hits a limit, and kill whatever is left.
-
-    Returns what was seen, and the child's exit status.
-    """
-    child = start_child(program, config, folder)
-    watch = ChildWatch(child, config["time_limit_s"], config["memory_limit_bytes"])
-    try:
-        watch.follow()
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        watch.pipe.close()
-        with suppress(subprocess.TimeoutExpired):  # stuck in a driver: the kernel ends it when it can
-            child.wait(_DEATH_S)
-    return watch, child.returncode or 0
-
-
-class ChildWatch:
-    """Reads the child's lines until it ends or passes a limit, which is then the `cause`."""
-
-    def __init__(
-        self, child: "subprocess.Popen[bytes]", time_limit_s: float, memory_limit_bytes: int
-    ) -> None:
-        assert child.stdout is not None  # noqa: S101  for the type checker
-        self._child, self.pipe = child, child.stdout
-        self.time_limit_s, self.memory_limit_bytes = time_limit_s, memory_limit_bytes
-        self._ends_at = time.monotonic() + time_limit_s
-        self._own_bytes = 0  # the child's memory before it loaded the file
-        self._unread = b""
-        self._size = 0
-        self.last: dict[str, Any] = {}
-        self.done: dict[str, Any] | None = None
-        self.cause = ""
-        self.network_confined = False
-
-    def follow(self) -> None:
-        pipe = self.pipe.fileno()
-        with selectors.DefaultSelector() as selector:
-            selector.register(pipe, selectors.EVENT_READ)
-            while not self.cause:
-                if selector.select(_LOOK_EVERY_S):
-                    chunk = os.read(pipe, 1 << 16)
-                    if not chunk:
-                        break
-                    self._read_lines(chunk)
-                self._check_limits()
-        # A child that closes its pipe but does not exit is as stuck as a silent one. Do not reap it here: its process id
-        # must not be reused before its group has been killed.
-        while not self.cause and os.waitid(os.P_PID, self._child.pid, _HAS_ENDED) is None:
-            time.sleep(_LINGER_S)
-            self._check_limits()
-
-    def _read_lines(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        *lines, self._unread = (self._unread + chunk).split(b"\n")
-        for line in lines:
-            try:
-                self.last = json.loads(line)
-                self._own_bytes = self._own_bytes or self.last["resident_bytes"]
-                self.network_confined |= self.last.get("network_confined", False) is True
-            except (ValueError, LookupError, TypeError):  # only a file that controls the child writes this
-                self.cause = "crashed_signal"
-                return
-            if self.done is None and self.last.get("phase") == "done":
-                self.done = self.last
-                self._ends_at = min(self._ends_at, time.monotonic() + _EXTREMES_S)
-
-    def _check_limits(self) -> None:
-        if self._size > _MAX_REPORT_BYTES:
-            self.cause = "load_failed"
-        elif time.monotonic() > self._ends_at:
-            self.cause = "timed_out"
-        elif (
-            self._own_bytes and process_memory(self._child.pid)[1] - self._own_bytes > self.memory_limit_bytes
-        ):
-            self.cause = "memory"
+        return follow_child("checks.probe_child", config, folder, after_result_s=_EXTREMES_S)
 
 
 def child_config(
@@ -252,29 +158,6 @@ def child_config(
         "memory_limit_bytes": memory_limit_bytes,
         "backend": backend,
     }
-
-
-def start_child(
-    program: str, config: Mapping[str, Any], folder: Path, pass_fds: Sequence[int] = ()
-) -> "subprocess.Popen[bytes]":
-    """Start one of our programs in a child process. It inherits nothing but the given descriptors."""
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    environment |= {
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "OPENBLAS_NUM_THREADS": "1",
-        "CUDA_CACHE_DISABLE": "1",
-    }
-    return subprocess.Popen(  # noqa: S603  our own interpreter and program
-        [sys.executable, "-I", "-c", _START.format(program), str(_ROOT), json.dumps(config)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd=folder,
-        env=environment,
-        pass_fds=pass_fds,
-        start_new_session=True,  # its own group, so that killing it also kills what it started
-    )
 
 
 def _explain(watch: ChildWatch, status: int) -> tuple[str, str]:

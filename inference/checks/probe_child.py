@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 from inference.checks.examples import read_example
 from inference.confinement.child import confine, die_with, leave_network, limit_resources, take_stdout
 from inference.confinement.errors import NotConfined
+from inference.confinement.memory import process_memory
 from inference.engine.backends import Backend, LoadedSession, SessionOptions
 from inference.engine.errors import CannotCarry, LoadFailed, LocaleMissing, OutOfMemory
-from inference.engine.memory import process_memory
 from inference.engine.onnx_session import is_out_of_memory
 from inference.engine.probe_inputs import find_sample, try_extreme_integers
 from inference.tensors.arrays import Tensors

@@ -14,13 +14,14 @@ import structlog
 from inference.checks.proofs import runtime_version
 from inference.checks.steps.base import CheckContext, OptionsFor, StepFailed, StepPassed, StepSkipped
 from inference.checks.steps.conformance import run_examples
+from inference.checks.steps.conversion import compare_with_source, convert
 from inference.checks.steps.golden import measure_golden
 from inference.checks.steps.performance import prove_batches, warm_up
 from inference.checks.steps.structure import compare_signatures, read_signature, run_probe, scan_structure
 from registry.catalogue.models import Version
 from registry.errors import Conflict
 from registry.intake.checklist import services as checklist
-from registry.intake.checklist.models import ADVISORY, STEPS, CheckRun, Step
+from registry.intake.checklist.models import ADVISORY, CheckRun, Step, steps_of
 from registry.intake.checklist.transitions import LineState
 from registry.kit.actors import Actor
 
@@ -93,7 +94,7 @@ def run_checks(
     version = Version.objects.select_related("model", "artifact").get(pk=version_id)
     failed: str | None = None
     with CheckContext(version, options_for) as context:
-        for step in STEPS:
+        for step in steps_of(version):
             if failed is not None:
                 reason = f"Skipped because '{Step(failed).label}' failed."
                 _end(run, step, LineState.SKIPPED, StepPassed(code="not_reached", reason=reason))
@@ -124,12 +125,14 @@ def _run_step(run: CheckRun, context: CheckContext, step: str, by: Actor) -> boo
 
 def _steps(by: Actor) -> dict[str, Callable[[CheckContext], StepPassed]]:
     return {
+        "converted": partial(convert, by=by),
         "gate": scan_structure,
         "probe": run_probe,
         "signature": read_signature,
         "warmup": warm_up,
         "batching": prove_batches,
         "conformance": run_examples,
+        "parity": compare_with_source,
         "golden": partial(measure_golden, by=by),
         "diff": compare_signatures,
     }

@@ -18,14 +18,16 @@ from inference.errors import ProbeFailed
 from registry.catalogue import services as catalogue
 from registry.catalogue.models import Model, Version
 from registry.catalogue.route_changes import lock_model
+from registry.catalogue.serving_settings import DEFAULTS, checked_values
 from registry.catalogue.task_kinds import TENSOR, checked_task
 from registry.catalogue.transitions import Status
-from registry.catalogue.validation import checked_name, checked_shapes
+from registry.catalogue.validation import checked_name, checked_shapes, checked_training
 from registry.errors import Invalid
 from registry.intake.assembly import RequestedTask, assemble_files
 from registry.intake.bundles.services import ImportedBundle, import_bundle
 from registry.intake.checklist.models import CheckLine
 from registry.intake.checklist.selectors import LOST_AT_MOST, lost_runs
+from registry.intake.source_formats import AS_RECOGNISED, RequestedFormat
 from registry.kit.actors import Actor
 from registry.record.leases import claim, release
 from registry.traffic.assignment import WHOLE
@@ -50,18 +52,26 @@ def import_version(
     task_config: Mapping[str, Any] | None = None,
     input_shapes: Mapping[str, Any] | None = None,
     drop_zipmap: bool = False,
-    go_live: bool = False,
+    source: RequestedFormat = AS_RECOGNISED,
+    training: Mapping[str, Any] | None = None,
+    serving: Mapping[str, Any] | None = None,
+    go_live: bool | None = None,
     by: Actor,
 ) -> Version:
     """Store a file, register it as the next version of a Model, and run its checklist at once.
 
-    A missing Model is created for the task, plain tensors by default. The first version that passes goes live if the
-    Model was never live; a later one only with `go_live`. If the Model needs a second person's approval, this requests it
-    instead. A file that is not an ONNX model or lacks its data files, and a configuration that its task refuses, are
-    refused before anything is created. A version that fails its check stays listed, with the reason.
+    A missing Model is created for the task, plain tensors by default. With `go_live` a version that passes goes live; by
+    default only if the Model was never live. If the Model needs a second person's approval, this requests it instead. A
+    file that is not an ONNX model or lacks its data files, and a configuration that its task refuses, are refused before
+    anything is created. A version that fails its check stays listed, with the reason. `serving`: the settings that differ
+    from the defaults.
     """
     requested = RequestedTask(_check_target(slug, task, input_shapes), task_config or {})
-    assembled = assemble_files(model=path, others=data, task=requested, drop_zipmap=drop_zipmap)
+    checked_training(training or {})
+    checked_values(DEFAULTS, serving or {})
+    assembled = assemble_files(
+        model=path, others=data, task=requested, drop_zipmap=drop_zipmap, source=source
+    )
     with transaction.atomic():
         model = Model.objects.filter(slug=slug).first()
         if model is None:
@@ -73,16 +83,22 @@ def import_version(
             task_files=assembled.task_files,
             input_shapes=input_shapes,
             origin=assembled.origin,
+            training=training,
+            source_format=assembled.source_format,
+            source_options=assembled.source_options,
             notes=notes,
             by=by,
         )
+        if serving:
+            catalogue.change_serving(version=version, changes=serving, reason="imported", by=by)
     # If the live version must be measured too, it uses the same options: they do not change its answers.
     run = run_checks(version_id=version.pk, options_for=lambda _: options, by=by)
     checked = Version.objects.select_related("model", "artifact").get(pk=version.pk)
     if not checked.is_servable:
         raise ProbeFailed(f"{path.name} was refused: {run.reason}")
     with transaction.atomic():
-        if go_live or not has_been_split(lock_model(model)):
+        was_split = has_been_split(lock_model(model))
+        if go_live if go_live is not None else not was_split:
             set_or_ask(model=model, arms={checked: WHOLE}, reason="imported", by=by)
     return checked
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from inference.checks.probe_child import give_up, limit_for, read_and_delete, send_report
 from inference.confinement.child import take_stdout
-from inference.engine.memory import process_memory
+from inference.confinement.memory import process_memory
 from inference.pipelines.errors import BadTaskConfig
 from inference.pipelines.pipeline import ItemPipeline
 from inference.pipelines.tasks import TASKS

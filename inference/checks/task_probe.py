@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from inference.checks.probe import ChildWatch, follow_child
-from inference.checks.scratch import ScratchFolder
+from inference.confinement.parent import ChildWatch, follow_child
+from inference.scratch import ScratchFolder
 from inference.tensors.signature import Signature
 
 TIME_LIMIT_S = 30.0
@@ -58,7 +58,7 @@ def probe_task(
         with ScratchFolder("task") as folder:
             # Labels may be longer than arguments of a program.
             (folder / _ORDER).write_bytes(orjson.dumps(order))
-            watch, status = follow_child("task_child", limits, folder)
+            watch, status = follow_child("checks.task_child", limits, folder)
     except OSError as error:
         raise TaskRefused(
             "not_started", f"The process that reads it could not be started ({error.strerror})."

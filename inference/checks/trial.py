@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from inference.checks.frames import Frame, FrameTooLarge, Message, read_frame, write_frame
-from inference.checks.probe import ONNX, child_config, memory_message, start_child
-from inference.checks.scratch import ScratchFolder
+from inference.checks.probe import ONNX, child_config, memory_message
+from inference.confinement.memory import process_memory
+from inference.confinement.parent import start_child
 from inference.engine.backends import SessionOptions
 from inference.engine.batch_proof import TIME_LIMIT_S, BatchProof
-from inference.engine.memory import process_memory
 from inference.engine.warmup import MemoryUse, Profile
+from inference.scratch import ScratchFolder
 from inference.tensors.arrays import Array, Tensors
 from inference.tensors.samples import EMPTY_SAMPLE, Sample
 from inference.tensors.signature import Signature
@@ -86,7 +87,7 @@ class Trial:
         try:
             with theirs:
                 self._child = start_child(
-                    "trial_child", {**config, "channel": channel}, self._folder.path, [channel]
+                    "checks.trial_child", {**config, "channel": channel}, self._folder.path, [channel]
                 )
         except OSError:
             self._socket.close()

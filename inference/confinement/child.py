@@ -12,6 +12,7 @@ from pathlib import Path
 
 from inference.confinement.errors import NotConfined
 from inference.confinement.landlock import restrict_files
+from inference.confinement.memory import process_memory
 from inference.confinement.seccomp import refuse_calls
 
 _NEW_USER, _NEW_NETWORK = 0x1000_0000, 0x4000_0000
@@ -81,19 +82,11 @@ def limit_resources(
         resource.RLIMIT_NOFILE: open_files,
     }
     if memory_bytes is not None:
-        limits[resource.RLIMIT_AS] = _address_space() + memory_bytes
+        limits[resource.RLIMIT_AS] = process_memory()[0] + memory_bytes
     for name, limit in limits.items():
         hard = resource.getrlimit(name)[1]
         value = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(name, (value, value))
-
-
-def _address_space() -> int:
-    try:
-        pages = int(Path("/proc/self/statm").read_bytes().split()[0])
-    except (OSError, ValueError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def take_stdout() -> int:

@@ -1,11 +1,10 @@
 """Memory of processes and devices, as far as the system reports it."""
 
 import ctypes
-import os
 from contextlib import suppress
-from pathlib import Path
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+from inference.confinement.memory import process_memory
+
 _M_ARENA_MAX = -8  # glibc's malloc.h
 _CUDART = ("libcudart.so.13", "libcudart.so.12", "libcudart.so")
 
@@ -29,15 +28,6 @@ def resident_bytes() -> int:
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     return process_memory()[1]
-
-
-def process_memory(pid: int | None = None) -> tuple[int, int]:
-    """Address space and resident memory of a process, or of this one; zeros if unknown or ended."""
-    try:
-        size, resident = Path(f"/proc/{pid or 'self'}/statm").read_bytes().split()[:2]
-    except (OSError, ValueError):
-        return 0, 0
-    return int(size) * _PAGE, int(resident) * _PAGE
 
 
 def device_used_bytes(device_id: int) -> int:

@@ -56,6 +56,16 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return read
 
 
+_FORMATS = ("saved_model", "tflite", "torchscript", "skops", "xgboost", "lightgbm", "pickle")
+
+
+def _formats(raw: str) -> frozenset[str]:
+    names = frozenset(_words(raw))
+    if unknown := sorted(names - set(_FORMATS)):
+        raise ValueError(f"{unknown[0]!r} is no format; use some of: {', '.join(_FORMATS)}")
+    return names
+
+
 def _words(raw: str) -> list[str]:
     return [word.strip() for word in raw.split(",") if word.strip()]
 
@@ -265,6 +275,10 @@ VARIABLES = (
              "Where model files are stored: `s3://bucket/prefix`, with credentials, region and endpoint from the usual "
              "`AWS_` variables. If unset: the data folder, which all processes must then share."),
     Variable("UPLOAD_MB", _whole(1, 1_048_576), "2048", "Largest model file that can be uploaded, in MiB."),
+    Variable("FORMATS", _formats, "",
+             "Formats other than ONNX that are converted when they are uploaded, separated by commas: `saved_model`, `tflite`, "
+             "`torchscript`, `skops`, `xgboost`, `lightgbm`, `pickle`. Each also needs its converter: "
+             "`manage.py install_converter`. Empty: only ONNX."),
     Variable("DOWNLOAD_LINK_S", _whole(1, 3_600), "300", "How long a link to a version's file works, in seconds."),
     Variable("WEB_PROCESSES", _whole(1, 64), "2", "Number of web processes. Each holds its own warm sessions."),
     Variable("WEB_THREADS", _whole(2, 512), "16",

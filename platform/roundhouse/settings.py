@@ -51,6 +51,7 @@ DEFAULT_MODELS = env.default_models
 REDIS_URL = env.redis_url
 REDIS_KEY_PREFIX = "roundhouse:"  # prefix of every key, including Celery's
 ARTIFACT_STORE_URL = env.artifact_store_url
+FORMATS = env.formats
 FETCH_ALLOWED_HOSTS, ITEM_HOSTS = frozenset(env.fetch_allowed_hosts), env.item_hosts
 
 MAIL_IS_SET_UP = bool(env.smtp_url and env.mail_from)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
-from inference.checks.scratch import ScratchFolder
+from inference.scratch import ScratchFolder
 from registry.intake.errors import InsufficientStorage
 from registry.intake.parts import room
 from roundhouse.rsgi import FilePart

@@ -11,9 +11,9 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from django.conf import settings
 
-from inference.checks.scratch import sweep_scratch_folders
 from inference.doors.celery import readers
 from inference.jobs.running import runner as jobs
+from inference.scratch import sweep_scratch_folders
 from inference.serving import online_batches, queues, runtime
 from inference.serving.worker_process import STOP_HOOKS, WATCHES, QueueProgress, Shutdown, WorkerWatchdog
 from moderation.deciding import process as deciding

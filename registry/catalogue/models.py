@@ -180,7 +180,15 @@ class Version(WrittenOnce):
     )  # whether padding leaves its answers as they are
     # Sizes of inputs by name, set by the uploader and used by checks and warm-ups.
     input_shapes = models.JSONField(default=dict, editable=False)
+    # If the artifact was converted from another format: the file that was sent, its format, and what its owner stated of it.
+    # Until the check has converted it, the artifact is that file; the lineage is in `origin` under `converted`.
+    source = models.ForeignKey(
+        Artifact, null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
+    )
+    source_format = models.CharField(max_length=16, blank=True, editable=False)
+    source_options = models.JSONField(default=dict, editable=False)
     # If the artifact is not exactly the file that was sent: the `files` sent, and the `changes` made, in sentences.
+    # And `training`, where it comes from, if that was stated: run_url, git_commit, data_set, metrics, tags.
     # If it was imported from a bundle: `bundles`, the installations that it came through, the last one last.
     origin = models.JSONField(default=dict, editable=False)
     derived_from = models.ForeignKey(
@@ -211,6 +219,15 @@ class Version(WrittenOnce):
                 condition=~Q(status=Status.FAILED) | ~Q(failure=""), name="version_failed_says_why"
             ),
             models.CheckConstraint(
+                condition=Q(source__isnull=True, source_format="")
+                | (Q(source__isnull=False) & ~Q(source_format="")),
+                name="version_source_has_a_format",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=Status.READY) | Q(source__isnull=True) | ~Q(source=F("artifact")),
+                name="version_ready_is_converted",
+            ),
+            models.CheckConstraint(
                 condition=~Q(status__in=[Status.UPLOADED, Status.CHECKING]) | Q(failure=""),
                 name="version_unchecked_has_no_failure",
             ),
@@ -218,6 +235,10 @@ class Version(WrittenOnce):
 
     def __str__(self) -> str:
         return f"{self.model.slug} {self.number}"
+
+    @property
+    def awaits_conversion(self) -> bool:
+        return self.source_id is not None and self.source_id == self.artifact_id
 
     @property
     def is_servable(self) -> bool:

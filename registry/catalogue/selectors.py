@@ -57,7 +57,7 @@ def near_miss(slug: str, by: Actor) -> str:
 
 
 def version_numbered(model: Model, number: int) -> Version:
-    version = Version.objects.select_related("model", "artifact", "derived_from__model").filter(
+    version = Version.objects.select_related("model", "artifact", "source", "derived_from__model").filter(
         model=model, number=number
     ).first()  # fmt: skip
     if version is None:
@@ -66,7 +66,7 @@ def version_numbered(model: Model, number: int) -> Version:
 
 
 def versions_for(by: Actor) -> QuerySet[Version]:
-    return in_scope(Version.objects.select_related("model", "artifact", "derived_from__model"), by)
+    return in_scope(Version.objects.select_related("model", "artifact", "source", "derived_from__model"), by)
 
 
 def artifacts_for(by: Actor) -> QuerySet[Artifact]:

@@ -1,9 +1,10 @@
 """Checks of user input, with messages that explain what is wrong."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping
-from math import prod
+from collections.abc import Callable, Iterable, Mapping
+from math import isfinite, prod
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -15,6 +16,10 @@ from registry.kit.text import MAX_REASON
 MAX_TAGS = 50
 MAX_INPUTS, MAX_AXES, MAX_NAME = 100, 64, 4096
 MAX_ELEMENTS = 2**28  # of one input: a gibibyte of 32-bit numbers
+# Of a training record.
+MAX_RUN_URL, MAX_COMMIT, MAX_DATA_SET = 1_000, 100, 500
+MAX_TRAINING_ITEMS = 50  # metrics, and tags
+MAX_METRIC_NAME, MAX_TAG_VALUE = 250, 500
 # Cc: control characters. Cs: halves of a surrogate pair, which no database stores.
 _UNWANTED = {"Cc", "Cs"}
 
@@ -116,3 +121,73 @@ def _checked_shape(name: str, shape: Any) -> list[int]:
             f"The shape of {name[:80]!r} has {prod(shape):,} elements; a check allows at most {MAX_ELEMENTS:,}."
         )
     return list(shape)
+
+
+TrainingRecord = dict[str, Any]
+_TEXTS = {"run_url": MAX_RUN_URL, "git_commit": MAX_COMMIT, "data_set": MAX_DATA_SET}
+TRAINING_FIELDS = (*_TEXTS, "metrics", "tags")
+
+
+def checked_training(record: Mapping[str, Any]) -> TrainingRecord:
+    """Return where a version comes from, without what is empty; raise Invalid naming the field that is wrong."""
+    if not isinstance(record, Mapping):
+        raise Invalid('The training record must be a JSON object, such as {"git_commit": "4f2c1e9"}.')
+    if unknown := sorted(str(name)[:80] for name in record.keys() - set(TRAINING_FIELDS)):
+        raise Invalid(
+            f"A training record has no field {', '.join(unknown[:5])}; its fields are {', '.join(TRAINING_FIELDS)}."
+        )
+    checked = {name: _checked_text(name, record.get(name) or "", most) for name, most in _TEXTS.items()}
+    _check_run_url(checked["run_url"])
+    metrics = _checked_items("metrics", record.get("metrics") or {}, _checked_metric)
+    tags = _checked_items("tags", record.get("tags") or {}, _checked_value)
+    return {name: value for name, value in {**checked, "metrics": metrics, "tags": tags}.items() if value}
+
+
+def _checked_text(name: str, value: Any, most: int) -> str:
+    if not isinstance(value, str) or len(value) > most or not is_plain(value):
+        raise Invalid(f"`{name}` of the training record must be one line of at most {most:,} characters.")
+    return value.strip()
+
+
+def _check_run_url(url: str) -> None:
+    """Pages show it as a link: no other scheme may get there."""
+    try:
+        parts = urlsplit(url)
+        is_link = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.username is None
+    except ValueError:
+        is_link = False
+    if url and (not is_link or any(letter.isspace() for letter in url)):
+        raise Invalid(
+            "`run_url` of the training record must start with http:// or https://, and have a host and no user name."
+        )
+
+
+def _checked_items(field: str, items: Any, check: Callable[[str, Any], Any]) -> dict[str, Any]:
+    if not isinstance(items, Mapping):
+        raise Invalid(f"`{field}` of the training record must be a JSON object.")
+    if len(items) > MAX_TRAINING_ITEMS:
+        raise Invalid(
+            f"A training record may have at most {MAX_TRAINING_ITEMS} {field}; got {len(items):,}. Leave some out."
+        )
+    for name in items:
+        if not isinstance(name, str) or not 1 <= len(name) <= MAX_METRIC_NAME or not is_plain(name):
+            raise Invalid(
+                f"A name in `{field}` of the training record must be one line of 1 to {MAX_METRIC_NAME} characters."
+            )
+    return {name: check(name, value) for name, value in items.items()}
+
+
+def _checked_metric(name: str, value: Any) -> int | float:
+    if type(value) is int and abs(value) < 2**53:  # above that, JSON libraries disagree
+        return value
+    if type(value) is float and isfinite(value):
+        return value
+    raise Invalid(f"The metric {name[:80]!r} of the training record must be a finite number.")
+
+
+def _checked_value(name: str, value: Any) -> str:
+    if not isinstance(value, str) or len(value) > MAX_TAG_VALUE or not is_plain(value):
+        raise Invalid(
+            f"The tag {name[:80]!r} of the training record must be one line of at most {MAX_TAG_VALUE} characters."
+        )
+    return value

@@ -1,4 +1,7 @@
-"""Panels of a version's page: its facts, where it came from and was live, its file, settings and crashes."""
+"""Panels of a version's page: its facts, where it comes from and was live, its file, settings and crashes."""
+
+from collections.abc import Sequence
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -16,11 +19,12 @@ from registry.catalogue.serving_settings import ServingValues
 from registry.console.headers import awaited, requests_for_version
 from registry.errors import RoundhouseError
 from registry.intake.bundles.keys import can_sign
+from registry.intake.source_formats import SOURCE_FORMATS
 from registry.kit.actors import in_scope, require_right
 from registry.kit.admin.facts import config_in_words, settings_in_words
 from registry.kit.admin.theme import actor
-from registry.traffic.models import Split
-from registry.traffic.selectors import arms_of, with_arms
+from registry.traffic.models import Split, SplitRequest
+from registry.traffic.selectors import arms_of, requested_shares, with_arms
 from registry.traffic.transitions import Status
 
 _SHOWN = 10
@@ -52,6 +56,34 @@ def draw_lineage(request: HttpRequest, version: Version) -> SafeString:
         ],
     }
     return render_to_string("admin/registry/lineage.html", context, request)
+
+
+def draw_training(request: HttpRequest, version: Version) -> SafeString | str:
+    """Where it comes from, as its uploader stated it; nothing if nobody did."""
+    return _draw_training(request, [version], names_version=False)
+
+
+def draw_requested_training(request: HttpRequest, asked: SplitRequest) -> SafeString | str:
+    """The same of each version that would get share, for the person who decides on that."""
+    arms, _shadows = requested_shares(asked)
+    return _draw_training(request, sorted(arms, key=lambda version: version.number), names_version=True)
+
+
+def _draw_training(
+    request: HttpRequest, versions: Sequence[Version], *, names_version: bool
+) -> SafeString | str:
+    records = [_shown_training(version) for version in versions if version.origin.get("training")]
+    if not records:
+        return ""
+    context = {"records": records, "names_version": names_version}
+    return render_to_string("admin/registry/training.html", context, request)
+
+
+def _shown_training(version: Version) -> dict[str, Any]:
+    """Metrics and tags as pairs: a template would look up a metric called `items`."""
+    record = version.origin["training"]
+    pairs = {name: list(record.get(name, {}).items()) for name in ("metrics", "tags")}
+    return {**record, **pairs, "number": version.number, "made_by": version.made_by}
 
 
 def draw_facts(request: HttpRequest, version: Version) -> SafeString:
@@ -96,10 +128,24 @@ def draw_file(request: HttpRequest, version: Version) -> SafeString:
     context = {
         "version": version,
         "file_name": file_name_of(version),
+        "source": _shown_source(version),
         "can_export": can_sign(),
         "may_download": actor(request).may(Right.DOWNLOAD, model_id=version.model_id),
     }
     return render_to_string("admin/registry/file_panel.html", context, request)
+
+
+def _shown_source(version: Version) -> dict[str, str] | None:
+    """The file that was sent, if it was converted; and what converted it, once that is known."""
+    if version.source_id is None:
+        return None
+    known = SOURCE_FORMATS[version.source_format].label if version.source_format in SOURCE_FORMATS else ""
+    lineage, sent = version.origin.get("converted", {}), version.origin.get("files", [])
+    return {
+        "label": known or version.source_format,
+        "by": ", ".join(str(lineage[name]) for name in ("converter", "runtime") if lineage.get(name)),
+        "name": str(sent[0]["name"]) if sent else "",
+    }
 
 
 @require_POST

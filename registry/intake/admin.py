@@ -16,6 +16,7 @@ from registry.errors import RoundhouseError
 from registry.intake.models import Status, Upload
 from registry.intake.selectors import uploads_for, uploads_of
 from registry.intake.services import MAX_PART_BYTES, abandon_upload
+from registry.intake.source_formats import SOURCE_FORMATS, SourceFormat
 from registry.kit.actors import LacksRight
 from registry.kit.admin.columns import Tone, moment_column, state_column
 from registry.kit.admin.facts import size
@@ -29,6 +30,19 @@ _TONES = {
     Status.FAILED: Tone.BAD,
     Status.TAKEN: Tone.GOOD,
 }
+
+
+def _describe_format(one: SourceFormat) -> dict[str, Any]:
+    """What the page needs to know of a format; `missing` says why it is not converted here."""
+    return {
+        "name": one.name,
+        "label": one.label,
+        "endings": one.endings,
+        "isProgram": one.is_program,
+        "needsShapes": one.needs_shapes,
+        "options": dict(one.options),
+        "missing": one.missing(),
+    }
 
 
 @admin.register(Upload)
@@ -106,6 +120,8 @@ class UploadPage(HistoryPage, ModelAdmin[Upload]):
                 "tasks": task_choices(),
                 "choices": field_choices(),
                 "kept": kept_endings(),
+                "converted": [one.label for one in SOURCE_FORMATS if not one.missing()],
+                "formats": [_describe_format(one) for one in SOURCE_FORMATS],
                 "largest": settings.UPLOAD_BYTES,
                 "part": MAX_PART_BYTES,
                 "made": reverse("admin:registry_upload_made", args=["ID"]),

@@ -16,7 +16,14 @@ from registry.access.policies import Right
 from registry.catalogue.api.versions import VersionSerializer
 from registry.catalogue.models import MAX_NOTES, MAX_TITLE
 from registry.catalogue.task_kinds import TENSOR, task_choices
-from registry.catalogue.validation import MAX_AXES
+from registry.catalogue.validation import (
+    MAX_AXES,
+    MAX_COMMIT,
+    MAX_DATA_SET,
+    MAX_RUN_URL,
+    MAX_TAG_VALUE,
+    MAX_TRAINING_ITEMS,
+)
 from registry.errors import NotFound
 from registry.intake import services
 from registry.intake.assembly import MAX_DATA_FILES
@@ -24,6 +31,7 @@ from registry.intake.errors import LengthMissing, PartTooLarge
 from registry.intake.models import MAX_NAME, Status, Upload
 from registry.intake.selectors import uploads_of, uploads_with_ids
 from registry.intake.services import MAX_PART_BYTES, NewModel
+from registry.intake.source_formats import RequestedFormat
 from registry.kit.api import RegistryViewSet, idempotent
 
 Text = serializers.CharField
@@ -61,6 +69,22 @@ class ModelToMakeSerializer(serializers.Serializer[Any]):
     task = serializers.ChoiceField(choices=task_choices(), default=TENSOR)
 
 
+class TrainingSerializer(serializers.Serializer[Any]):
+    run_url = Text(max_length=MAX_RUN_URL, required=False, allow_blank=True,
+                   help_text="The page of the run that made the model; http or https.")  # fmt: skip
+    git_commit = Text(max_length=MAX_COMMIT, required=False, allow_blank=True)
+    data_set = Text(max_length=MAX_DATA_SET, required=False, allow_blank=True,
+                    help_text="The data that it was trained with, in your words.")  # fmt: skip
+    metrics = serializers.DictField(
+        child=serializers.FloatField(), required=False,
+        help_text=f'Numbers by name, such as `{{"rmse": 1.5}}`; at most {MAX_TRAINING_ITEMS}.',
+    )  # fmt: skip
+    tags = serializers.DictField(
+        child=Text(max_length=MAX_TAG_VALUE, allow_blank=True), required=False,
+        help_text=f"Texts by name; at most {MAX_TRAINING_ITEMS}.",
+    )  # fmt: skip
+
+
 class CompleteSerializer(serializers.Serializer[Any]):
     model = Text(max_length=64, help_text="The Model that gets the file as its next version.")
     new_model = ModelToMakeSerializer(
@@ -83,10 +107,25 @@ class CompleteSerializer(serializers.Serializer[Any]):
         " the file itself: its metadata, or with `drop_zipmap` the ZipMap;"
         " if none of them states it, the answer is 422 `invalid_task_config`, with a pointer to the field.",
     )
+    source_format = Text(
+        max_length=16, allow_blank=True, default="",
+        help_text="The format of a file that is to be converted, such as `torchscript`; by default it is recognised.",
+    )  # fmt: skip
+    source_options = serializers.DictField(
+        child=Text(max_length=200), default=dict,
+        help_text='What the format needs to know, such as `{"signature": "serving_default"}`.',
+    )  # fmt: skip
+    confirm_program = Text(
+        max_length=MAX_NAME, allow_blank=True, default="",
+        help_text="The file's name, to confirm that a file in a format that is a program may run when it is converted.",
+    )  # fmt: skip
     input_shapes = serializers.DictField(
         child=serializers.ListField(child=serializers.IntegerField(min_value=1), max_length=MAX_AXES), default=dict,
         help_text='Sizes of inputs by name, such as `{"images": [1, 3, 320, 320]}`, for checks and warm-ups.',
     )  # fmt: skip
+    training = TrainingSerializer(
+        required=False, help_text="Where the model comes from. Stored in the version's `origin`."
+    )
     notes = Text(max_length=MAX_NOTES, allow_blank=True, default="", trim_whitespace=False)
 
 
@@ -213,11 +252,15 @@ class UploadsView(RegistryViewSet[Upload]):
     def complete(self, request: Request, pk: str) -> Response:
         upload, data = self.get_object(), self.read(CompleteSerializer)
         new_model = data.pop("new_model")
+        source = RequestedFormat(
+            data.pop("source_format"), data.pop("source_options"), data.pop("confirm_program")
+        )
         version = services.complete_upload(
             upload=upload,
             slug=data.pop("model"),
             new_model=NewModel(**new_model) if new_model is not None else None,
             data_uploads=uploads_with_ids(data.pop("data_uploads"), self.actor),
+            source=source,
             **data,
             by=self.actor,
         )

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,14 @@ from registry.intake.file_scan.errors import (
 from registry.intake.file_scan.rewrite import Rewrite, missing_sentence, plan_rewrite
 from registry.intake.file_scan.scan import check_format
 from registry.intake.file_scan.sent_files import SentFile, is_archive, is_bundle, open_file, unpack
+from registry.intake.source_formats import (
+    AS_RECOGNISED,
+    RequestedFormat,
+    SourceFormat,
+    checked_options,
+    format_of,
+    is_source,
+)
 from registry.intake.task_input import (
     ContentsBeside,
     TaskSuggestion,
@@ -62,6 +70,8 @@ class Assembled:
     origin: dict[str, Any]
     task_config: dict[str, Any]
     task_files: dict[str, str]
+    source_format: str = ""
+    source_options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +96,13 @@ def assemble(
     *,
     task: RequestedTask,
     drop_zipmap: bool,
+    source: RequestedFormat = AS_RECOGNISED,
     keep: Callable[[], StoredFile],
 ) -> Assembled:
     """Store what was sent: the model as one file, and the files that its task needs; raise FileRefused or Invalid.
 
-    1. A file that is not an ONNX model is refused immediately, and so is a model without its data files.
+    1. A file that is neither an ONNX model nor in a format that is converted here is refused immediately, and so is a model
+       without its data files. A file to convert is stored as it is.
     2. The task configuration is filled in from the files beside the model, and checked.
     3. Only then is anything stored. `keep` stores a model that needs no changes; otherwise the new file is written
        straight into the store, in pieces.
@@ -98,6 +110,8 @@ def assemble(
     The files that were sent are neither changed nor removed. The version's check scans the whole artifact.
     """
     check_count(len(others))
+    if (other := format_of(model.file, source)) is not None:
+        return _assemble_source(other, model, others, task, source, keep)
     with _planned(model.file, [sent.file for sent in others], drop_zipmap) as plan:
         found = read_task_input(task.name, task.config, plan.declared())
         task_files = {name: artifacts.store(plan.beside.pieces(name)).sha256 for name in found.kept}
@@ -106,18 +120,48 @@ def assemble(
         return Assembled(_store(plan, keep), origin if changes else {}, found.config, task_files)
 
 
+def _assemble_source(
+    found: SourceFormat,
+    model: Sent,
+    others: Sequence[Sent],
+    task: RequestedTask,
+    source: RequestedFormat,
+    keep: Callable[[], StoredFile],
+) -> Assembled:
+    for sent in others:
+        if not is_beside(sent.file, ()):
+            raise DataNotNamed(
+                f"{quote_name(sent.file.label)} is neither part of a {found.label} nor of its task; leave it out."
+            )
+    beside = ContentsBeside([sent.file for sent in others])
+    options = checked_options(found, source.options)
+    read = read_task_input(task.name, task.config, FilesBesideModel(beside))
+    task_files = {name: artifacts.store(beside.pieces(name)).sha256 for name in read.kept}
+    origin = {"files": [sent.describe() for sent in (model, *others)], "changes": [*read.changes]}
+    return Assembled(keep(), origin, read.config, task_files, found.name, options)
+
+
 def suggest(model: SentFile, others: Sequence[SentFile], *, task: str) -> TaskSuggestion:
     """What these files state of a task's configuration; raise what `assemble` would. Nothing is stored.
 
     Numbers and ids of embeddings state nothing, and are not read.
     """
     check_count(len(others))
+    if is_source(model):
+        return suggest_task(
+            task, FilesBesideModel(ContentsBeside([file for file in others if is_beside(file, ())]))
+        )
     with _planned(model, others, drop_zipmap=False, is_outline=True) as plan:
         return suggest_task(task, plan.declared())
 
 
 def assemble_files(
-    *, model: Path, others: Sequence[Path] = (), task: RequestedTask, drop_zipmap: bool = False
+    *,
+    model: Path,
+    others: Sequence[Path] = (),
+    task: RequestedTask,
+    drop_zipmap: bool = False,
+    source: RequestedFormat = AS_RECOGNISED,
 ) -> Assembled:
     """Store local files as one; raise FileRefused or Invalid. Symbolic links are followed: the operator chose them."""
     check_count(len(others))
@@ -131,8 +175,15 @@ def assemble_files(
             rest,
             task=task,
             drop_zipmap=drop_zipmap,
+            source=source,
             keep=lambda: artifacts.store(first.file.read(0, first.file.size)),
         )
+
+
+def weights_named(model: Path) -> Sequence[str]:
+    """The names of the files with weights that a local model file names; faults are left to those who import it."""
+    with open_file(Path(os.path.realpath(model)), model.name) as file:
+        return _quick_locations(file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ RoundhouseError
     ├── PartBeyondEnd       more bytes than announced
     ├── HashDiffers         a different hash from the one announced
     ├── FileRefused         (of the file scan)
+    │   ├── FormatNotConverted  a format that could be converted, but is not here
     │   ├── TaskFileRefused   a file beside the model is too large, or was sent twice
     │   └── TaskTakesNoFiles
     └── BodyTooLarge
@@ -102,6 +103,12 @@ class HashDiffers(Invalid):
     """The file does not have the announced hash; start again."""
 
     code = "hash_differs"
+
+
+class FormatNotConverted(FileRefused):
+    """Files in this format are not converted here; export the model as ONNX and send that."""
+
+    code = "format_not_converted"
 
 
 class TaskFileRefused(FileRefused):

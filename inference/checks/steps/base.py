@@ -65,16 +65,20 @@ class CheckContext:
     _trial: Trial | None = None
 
     def __post_init__(self) -> None:
-        self.sha256 = self.version.artifact.sha256
         self.serving = current_serving(self.version.pk)
-        # Each load hashes the file, so all steps see the same bytes.
-        self.options = replace(self.options_for(self.version.pk), expected_sha256=self.sha256)
+        self.use(self.version)
         # Known after the probe:
         self.fact: ProbeFact | None = None
         self.sample = EMPTY_SAMPLE
         self.left_out: tuple[str, ...] = ()
         self.memory: MemoryUse | None = None  # known after the warm-up
         self.may_pad = False  # until the batch proof has shown that padding is harmless
+
+    def use(self, version: Version) -> None:
+        """Check this version's artifact from now on: it may just have been converted."""
+        self.version, self.sha256 = version, version.artifact.sha256
+        # Each load hashes the file, so all steps see the same bytes.
+        self.options = replace(self.options_for(version.pk), expected_sha256=self.sha256)
 
     def __enter__(self) -> "CheckContext":
         return self

@@ -214,6 +214,7 @@ def _probe_facts(context: CheckContext, result: ProbeResult) -> dict[str, Any]:
         if result.tries
         else {},
         "network_confined": result.network_confined,
+        "files_confined": result.files_confined,
     }
 
 

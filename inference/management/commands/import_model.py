@@ -15,6 +15,7 @@ from registry.catalogue.validation import read_shapes
 from registry.errors import RoundhouseError
 from registry.intake.checklist.selectors import the_newest_run
 from registry.intake.file_scan.errors import DataMissing
+from registry.intake.source_formats import SOURCE_FORMATS, RequestedFormat
 from registry.kit.actors import Actor
 from registry.management.splits import outcome, wait_until_settled
 from registry.traffic.selectors import live_arms, open_requests, request_url, waiting_split
@@ -72,6 +73,23 @@ class Command(BaseCommand):
             help="Sizes of an input for checks and warm-up, such as images=1,3,320,320; may be repeated.",
         )  # fmt: skip
         parser.add_argument(
+            "--training", type=Path, metavar="FILE",
+            help="A JSON file that says where the model comes from: run_url, git_commit, data_set, metrics, tags.",
+        )  # fmt: skip
+        parser.add_argument(
+            "--format", default="", choices=[name for name, _ in SOURCE_FORMATS.items()],
+            help="The format of a file that is not ONNX; by default it is recognised. Formats are switched on with"
+            " ROUNDHOUSE_FORMATS.",
+        )  # fmt: skip
+        parser.add_argument(
+            "--option", action="append", default=[], metavar="NAME=VALUE",
+            help="What the format needs to know, such as signature=serving_default or dtypes=int64; may be repeated.",
+        )  # fmt: skip
+        parser.add_argument(
+            "--confirm-program", default="", metavar="FILE-NAME",
+            help="The file's name, to confirm that a file in a format that is a program may run when it is converted.",
+        )  # fmt: skip
+        parser.add_argument(
             "--live", action="store_true", help="Give this version all traffic, or request approval for that."
         )
 
@@ -103,7 +121,11 @@ class Command(BaseCommand):
                 task_config=_task_config(options["task_config"], options["labels"], options["scores"]),
                 input_shapes=read_shapes(options["shape"]),
                 drop_zipmap=options["drop_zipmap"],
-                go_live=live,
+                source=RequestedFormat(
+                    options["format"], _options(options["option"]), options["confirm_program"]
+                ),
+                training=_read_object(options["training"], "the training record"),
+                go_live=live or None,
                 by=command_actor("import_model"),
             )
         except OSError as error:
@@ -145,7 +167,7 @@ def _exists(slug: str) -> bool:
 
 def _task_config(path: Path | None, labels: str | None, scores: str | None) -> dict[str, Any]:
     """The configuration in the file, with what the options state."""
-    config = _read_config(path) if path is not None else {}
+    config = _read_object(path, "the task configuration")
     if labels is not None:
         config["labels"] = [label.strip() for label in labels.split(",")]
     if scores is not None:
@@ -153,14 +175,24 @@ def _task_config(path: Path | None, labels: str | None, scores: str | None) -> d
     return config
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _options(given: Sequence[str]) -> dict[str, str]:
+    named = [one.partition("=") for one in given]
+    for name, sign, value in named:
+        if not (name and sign and value):
+            raise CommandError(f"Write --option NAME=VALUE, not {name}{sign}{value}.")
+    return {name: value for name, _, value in named}
+
+
+def _read_object(path: Path | None, of: str) -> dict[str, Any]:
+    if path is None:
+        return {}
     try:
-        config = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise CommandError(f"{path} is not valid JSON: {error}.") from None
-    if not isinstance(config, dict):
-        raise CommandError(f"{path} must contain a JSON object with the fields of the task configuration.")
-    return config
+    if not isinstance(content, dict):
+        raise CommandError(f"{path} must contain a JSON object with the fields of {of}.")
+    return content
 
 
 def _suggestion(name: str, file: Path, data: Sequence[Path]) -> str:

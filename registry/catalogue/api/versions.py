@@ -37,9 +37,14 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
     )
     origin = serializers.DictField(
         read_only=True,
-        help_text="The `files` that were sent and what was done with them (`changes`); empty for one file that stays as it is."
-        " An imported version has `bundles`: the installations that it came through.",
+        help_text="The `files` that were sent and what was done with them (`changes`), unless one file stays as it is;"
+        " `training`, where the version comes from, if that was stated; `converted`, how it was made from another format; and"
+        " `bundles`, the installations that an imported version came through.",
     )
+    source_sha256 = serializers.CharField(
+        source="source.sha256", read_only=True, allow_null=True, default=None,
+        help_text="The SHA-256 of the file that was sent, if it was converted to ONNX from another format.",
+    )  # fmt: skip
     task_files = serializers.DictField(
         read_only=True, help_text="Files that the task needs, such as tokenizer.json: the SHA-256 of each."
     )
@@ -53,8 +58,9 @@ class VersionSerializer(serializers.ModelSerializer[Version]):
     class Meta:
         model = Version
         fields = [
-            "model", "number", "status", "failure", "broken_at", "sha256", "size_bytes", "task_config", "task_files",
-            "preprocessing", "input_shapes", "origin", "signature", "derived_from", "notes", "made_by", "created_at",
+            "model", "number", "status", "failure", "broken_at", "sha256", "size_bytes", "source_format", "source_sha256",
+            "source_options", "task_config", "task_files", "preprocessing", "input_shapes", "origin", "signature",
+            "derived_from", "notes", "made_by", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import F, Max
 
 from registry.access.policies import Right
 from registry.catalogue.artifacts import StoredFile
@@ -18,6 +18,7 @@ from registry.catalogue.validation import (
     check_row,
     checked_reason,
     checked_shapes,
+    checked_training,
 )
 from registry.errors import Conflict, Invalid, StaleState
 from registry.kit.actors import Actor
@@ -35,14 +36,22 @@ def register_version(
     task_files: Mapping[str, str] | None = None,
     input_shapes: Mapping[str, Any] | None = None,
     origin: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
     derived_from: Version | None = None,
+    source_format: str = "",
+    source_options: Mapping[str, str] | None = None,
     notes: str = "",
     by: Actor,
 ) -> Version:
-    """Register a stored file as the Model's next version, with default serving settings; it has not been checked yet."""
+    """Register a stored file as the Model's next version, with default serving settings; it has not been checked yet.
+
+    `training`, where it comes from, is stored in its origin, and checked there even if the caller put it there itself.
+    `source_format`: the file is not ONNX, and the check converts it first.
+    """
     by.check(Right.WRITE, model_id=model.pk)
     config = checked_config(model.task, task_config or {}, task_files or {})
     shapes = checked_shapes(input_shapes or {})
+    stored_origin = _with_training(origin or {}, training)
     if derived_from is not None and not by.may(Right.READ, model_id=derived_from.model_id):
         raise Invalid("The version it is derived from does not exist, or you may not see it.")
     present = lock_model(model)
@@ -55,8 +64,11 @@ def register_version(
         task_config=config,
         task_files=dict(task_files or {}),
         input_shapes=shapes,
-        origin=dict(origin or {}),
+        origin=stored_origin,
         derived_from=derived_from,
+        source=artifact if source_format else None,
+        source_format=source_format,
+        source_options=dict(source_options or {}),
         notes=notes,
         created_by_id=by.user_id,
         made_by=by.name[:200],
@@ -77,10 +89,39 @@ def register_version(
     return version
 
 
+def _with_training(origin: Mapping[str, Any], training: Mapping[str, Any] | None) -> dict[str, Any]:
+    others = {name: value for name, value in origin.items() if name != "training"}
+    record = checked_training(training if training is not None else origin.get("training") or {})
+    return {**others, "training": record} if record else others
+
+
 @transaction.atomic
 def start_check(*, version: Version, by: Actor) -> Version:
     """Mark the version as being checked, for the first time or again after a failed check."""
     return _change(version, Status.CHECKING, "start_check", by, failure="")
+
+
+@transaction.atomic
+def record_conversion(
+    *, version: Version, file: StoredFile, lineage: Mapping[str, Any], by: Actor
+) -> Version:
+    """Make the converted file the version's artifact. Raises StaleState if it was converted already."""
+    by.check(Right.WRITE, model_id=version.model_id)
+    lock_model(version.model)
+    artifact, _ = Artifact.objects.get_or_create(sha256=file.sha256, defaults={"size_bytes": file.size_bytes})
+    waiting = Version.objects.filter(pk=version.pk, status=Status.CHECKING, artifact=F("source"))
+    if not waiting.update(artifact=artifact, origin={**version.origin, "converted": dict(lineage)}):
+        raise StaleState(f"{version} was converted already.")
+    stamp(version.model)
+    converted = Version.objects.select_related("model", "artifact").get(pk=version.pk)
+    record_change(
+        action="convert_version",
+        subject=converted,
+        before={"sha256": version.artifact.sha256},
+        after={"sha256": file.sha256, "size_bytes": file.size_bytes, **lineage},
+        by=by,
+    )
+    return converted
 
 
 @transaction.atomic
@@ -182,6 +223,8 @@ def _audit_fields(version: Version) -> dict[str, Any]:
         **({"task_files": version.task_files} if version.task_files else {}),
         **({"input_shapes": version.input_shapes} if version.input_shapes else {}),
         **({"origin": version.origin} if version.origin else {}),
+        **({"source_format": version.source_format} if version.source_format else {}),
+        **({"source_options": version.source_options} if version.source_options else {}),
         "derived_from": str(parent) if parent is not None else None,
         "status": version.status,
     }

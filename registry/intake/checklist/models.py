@@ -1,5 +1,7 @@
 """Rows of the checklist: runs, and a line for each step."""
 
+from collections.abc import Sequence
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -10,20 +12,29 @@ from registry.kit.text import MAX_REASON
 
 MAX_CODE, MAX_RUNTIME = 64, 64
 STEPS = ("gate", "probe", "signature", "warmup", "batching", "conformance", "golden", "diff")
+# Of a version that comes in another format: it is converted first, and then compared with what it was.
+STEPS_OF_CONVERTED = ("converted", *STEPS[:6], "parity", *STEPS[6:])
 ADVISORY = ("golden", "diff")  # they matter for promotion, not for whether the version may answer
 
 
 class Step(models.TextChoices):
     """The steps, in order; a label says what the step checks."""
 
+    CONVERTED = "converted", "Conversion"
     GATE = "gate", "File"
     PROBE = "probe", "Loads"
     SIGNATURE = "signature", "Signature"
     WARMUP = "warmup", "Speed and memory"
     BATCHING = "batching", "Batch proof"
     CONFORMANCE = "conformance", "Examples"
+    PARITY = "parity", "Same answers as before conversion"
     GOLDEN = "golden", "Golden set"
     DIFF = "diff", "Differences from the live version"
+
+
+def steps_of(version: Version) -> Sequence[str]:
+    """The version's steps, in order."""
+    return STEPS if version.source_id is None else STEPS_OF_CONVERTED
 
 
 class CheckRun(WrittenOnce):

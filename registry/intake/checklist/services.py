@@ -19,7 +19,15 @@ from registry.catalogue.task_kinds import NO_FACTS, TaskFacts
 from registry.catalogue.transitions import Status
 from registry.errors import Conflict, Invalid, NotFound, StaleState
 from registry.intake.checklist import dispatch
-from registry.intake.checklist.models import ADVISORY, MAX_CODE, MAX_RUNTIME, STEPS, CheckLine, CheckRun
+from registry.intake.checklist.models import (
+    ADVISORY,
+    MAX_CODE,
+    MAX_RUNTIME,
+    STEPS_OF_CONVERTED,
+    CheckLine,
+    CheckRun,
+    steps_of,
+)
 from registry.intake.checklist.selectors import (
     LOST_AT_MOST,
     WORKER_LOST,
@@ -84,7 +92,7 @@ def start_run(*, version_id: int, runtime_version: str, only_unfinished: bool = 
         asked_by=requested.by if requested is not None else storable(by.name, 200),
         started_at=timezone.now(),
     )
-    CheckLine.objects.bulk_create(CheckLine(run=run, step=step) for step in STEPS)
+    CheckLine.objects.bulk_create(CheckLine(run=run, step=step) for step in steps_of(version))
     return run
 
 
@@ -273,7 +281,7 @@ def _first_failure(run: CheckRun) -> str:
 def _change(run: CheckRun, step: str, to: LineState, **columns: Any) -> CheckLine:
     line = run.lines.filter(step=step).first()
     if line is None:
-        raise NotFound(f"There is no step {step!r}; the steps are {', '.join(STEPS)}.")
+        raise NotFound(f"There is no step {step!r}; the steps are {', '.join(STEPS_OF_CONVERTED)}.")
     old = LineState(line.state)
     if to not in LINE_ALLOWED[old]:
         raise Conflict(f"{line} is {old}; it cannot become {to}.")

@@ -14,18 +14,19 @@ from registry.catalogue.artifacts import StoredFile
 from registry.catalogue.models import Model, Version
 from registry.catalogue.services.models import name_taken
 from registry.catalogue.task_kinds import TENSOR, checked_task
-from registry.catalogue.validation import checked_name, checked_shapes
+from registry.catalogue.validation import checked_name, checked_shapes, checked_training
 from registry.errors import StaleState
 from registry.intake import parts
 from registry.intake.assembly import Assembled, RequestedTask, Sent, assemble
 from registry.intake.checklist.services import ask_check
-from registry.intake.errors import TaskFileRefused, TaskTakesNoFiles
+from registry.intake.errors import FormatNotConverted, TaskFileRefused, TaskTakesNoFiles
 from registry.intake.file_scan.errors import ExternalData, FileRefused, ZipMapRefused
 from registry.intake.file_scan.sent_files import is_archive
 from registry.intake.models import Status, Upload
 from registry.intake.policies import check_own
 from registry.intake.selectors import known_model
 from registry.intake.services.uploads import check_whole, checked_data, end_upload, held, lost, take_upload
+from registry.intake.source_formats import AS_RECOGNISED, RequestedFormat
 from registry.kit.actors import Actor
 from registry.kit.text import MAX_REASON
 from registry.record.audit import AuditSubject, record_change
@@ -49,8 +50,10 @@ class _NewVersion:
     new_model: NewModel | None
     task_config: Mapping[str, Any]
     input_shapes: Mapping[str, Any]
+    training: Mapping[str, Any]
     notes: str
     drop_zipmap: bool
+    source: RequestedFormat
 
 
 def complete_upload(
@@ -60,8 +63,10 @@ def complete_upload(
     new_model: NewModel | None = None,
     data_uploads: Sequence[Upload] = (),
     drop_zipmap: bool = False,
+    source: RequestedFormat = AS_RECOGNISED,
     task_config: Mapping[str, Any] | None = None,
     input_shapes: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
     notes: str = "",
     by: Actor,
 ) -> Version:
@@ -81,10 +86,12 @@ def complete_upload(
         return upload.version
     check_whole(upload)
     data = checked_data(upload, data_uploads, by)
-    new = _NewVersion(slug, new_model, task_config or {}, input_shapes or {}, notes, drop_zipmap)
+    new = _NewVersion(
+        slug, new_model, task_config or {}, input_shapes or {}, training or {}, notes, drop_zipmap, source
+    )
     task = _check_target(new, by)
     with parts.room(_COMPLETE_AGAIN):
-        assembled = _assemble(upload, data, RequestedTask(task, new.task_config), drop_zipmap)
+        assembled = _assemble(upload, data, RequestedTask(task, new.task_config), new)
         version = _register(upload, data, assembled, new, by)
     parts.remove(upload.pk)  # still there if the store had the file already, or is on another disk
     return version
@@ -93,6 +100,7 @@ def complete_upload(
 def _check_target(new: _NewVersion, by: Actor) -> str:
     """Refuse what registering would refuse, and return the Model's task."""
     checked_shapes(new.input_shapes)
+    checked_training(new.training)
     if new.new_model is None:
         model = known_model(new.slug, by)
         by.check(Right.WRITE, model_id=model.pk)
@@ -109,12 +117,17 @@ def _check_new_model(slug: str, new_model: NewModel) -> str:
     return new_model.task
 
 
-def _assemble(upload: Upload, data: Sequence[Upload], task: RequestedTask, drop_zipmap: bool) -> Assembled:
+def _assemble(upload: Upload, data: Sequence[Upload], task: RequestedTask, new: _NewVersion) -> Assembled:
     with ExitStack() as stack:
         model, *others = [stack.enter_context(held(each)) for each in (upload, *data)]
         try:
             return assemble(
-                model, others, task=task, drop_zipmap=drop_zipmap, keep=lambda: _store(upload, model)
+                model,
+                others,
+                task=task,
+                drop_zipmap=new.drop_zipmap,
+                source=new.source,
+                keep=lambda: _store(upload, model),
             )
         except FileRefused as refusal:
             if not _can_retry(refusal, model):
@@ -124,7 +137,7 @@ def _assemble(upload: Upload, data: Sequence[Upload], task: RequestedTask, drop_
 
 def _can_retry(refusal: FileRefused, model: Sent) -> bool:
     """Whether the same file may become a version, for another task or with other files beside it."""
-    if isinstance(refusal, TaskTakesNoFiles):
+    if isinstance(refusal, TaskTakesNoFiles | FormatNotConverted):
         return True
     return isinstance(refusal, ExternalData | ZipMapRefused | TaskFileRefused) and not is_archive(model.file)
 
@@ -162,6 +175,9 @@ def _register(
         task_files=assembled.task_files,
         input_shapes=new.input_shapes,
         origin=assembled.origin,
+        source_format=assembled.source_format,
+        source_options=assembled.source_options,
+        training=new.training,
         notes=new.notes,
         by=by,
     )

@@ -21,6 +21,7 @@
     "tabular-classification": "none: the outputs are scores",
     ranking: "sigmoid",
   };
+  const TRAINING_FIELDS = ["run_url", "git_commit", "data_set"];
   const IDS = ["users.txt", "items.txt"]; // beside a model that recommends
   const THE_FILE = "the file"; // where a value came from
   const ASK = {
@@ -41,11 +42,13 @@
   const LARGEST = Number(page.dataset.largest);
   const PART = Number(page.dataset.part);
   const KEPT = page.dataset.kept.split(" ").filter(Boolean); // how the names of files end that a task keeps
+  const FORMATS = JSON.parse(document.getElementById("rh-formats").textContent); // other than ONNX; those without `missing` are converted
   const token = form.elements.csrfmiddlewaretoken.value;
   const field = form.elements;
   const chooser = document.getElementById("rh-file");
   const drop = document.getElementById("rh-drop");
-  const more = form.querySelector(".rh-more");
+  const more = document.getElementById("rh-options");
+  const training = document.getElementById("rh-training");
   const progress = form.querySelector(".rh-progress");
   const said = form.querySelector(".rh-said");
   const problem = form.querySelector("[role=alert]");
@@ -261,7 +264,11 @@
     });
   }
 
-  const isBeside = (one) => BESIDE.some((end) => one.name.toLowerCase().endsWith(end));
+  const formatsOf = (one) => FORMATS.filter(({ endings }) => endings.some((end) => one.name.toLowerCase().endsWith(end)));
+  const isConverted = (one) => formatsOf(one).some(({ missing: why }) => !why);
+  // A .json or .txt alone is a model; with others, it belongs to one.
+  const isAlone = (one, files = chosen) => files.length === 1 && files[0] === one && isConverted(one);
+  const isBeside = (one) => !isAlone(one) && BESIDE.some((end) => one.name.toLowerCase().endsWith(end));
 
   // Of a whole folder only those files are sent that are weights, or that the task uses.
   function isNeeded(one) {
@@ -272,11 +279,14 @@
 
   const isArchive = (one) => [".zip", ".npz"].some((end) => one.name.toLowerCase().endsWith(end));
   const isEmbeddings = (one) => one.name.toLowerCase().endsWith(".npz");
-  const isMain = (one) => one.name.toLowerCase().endsWith(".onnx") || isArchive(one);
+  const isBesideByName = (one) => BESIDE.some((end) => one.name.toLowerCase().endsWith(end));
+  const isMain = (one) => one.name.toLowerCase().endsWith(".onnx") || isArchive(one) || (isConverted(one) && !isBesideByName(one));
 
   function whatIsWrong(files) {
-    const mains = files.filter(isMain);
+    const mains = files.filter((one) => isMain(one) || isAlone(one, files));
     if (!mains.length && files.length === 1) {
+      const [other] = formatsOf(files[0]);
+      if (other) return `${files[0].name} may be a file in the format ${other.label}. ${other.missing}`;
       return `${files[0].name} is not an ONNX file, a zip or an .npz of embeddings. Export the model as ONNX, with a name ending in .onnx. Choose weight files together with the model.`;
     }
     if (!mains.length) return "None of these is an ONNX file. Choose the model too; its name ends with .onnx, or .npz for embeddings.";
@@ -307,7 +317,43 @@
     if (state !== "sending" && state !== "paused") setFiles(chosen);
   }
 
+  // What is asked of a file that is converted.
+  function showConversion() {
+    const formats = items.length ? formatsOf(items[0].file).filter(({ missing: why }) => !why) : [];
+    const isZip = items.length && isArchive(items[0].file); // it may hold an ONNX model
+    const known = [...field.source_format.options].slice(1).map((option) => option.value);
+    if (known.join() !== formats.map(({ name }) => name).join()) {
+      field.source_format.replaceChildren(field.source_format.options[0], ...formats.map(({ name, label }) => new Option(label, name)));
+    }
+    const of = formats.filter(({ name }) => !field.source_format.value || name === field.source_format.value);
+    const program = of.find(({ isProgram }) => isProgram);
+    const options = of.flatMap((one) => Object.entries(one.options).map(([name, help]) => `${name}: ${help}`));
+    document.getElementById("rh-conversion").hidden = !formats.length;
+    document.getElementById("rh-program").hidden = !program;
+    document.getElementById("rh-format-options").hidden = !options.length;
+    form.querySelector("[data-format]").textContent = program ? program.label : "";
+    form.querySelector("[data-options]").textContent = options.join(" ");
+    if (of.length === 1 && of[0].needsShapes && !isZip) more.open = true;
+  }
+
+  // Options by name; null if a line is malformed.
+  function sourceOptions() {
+    const found = {};
+    for (const line of lines(field.source_options)) {
+      const [, name, value] = /^([^=\s]+)\s*=\s*(.+)$/.exec(line) || [];
+      if (!name || name in found) return null;
+      found[name] = value;
+    }
+    return found;
+  }
+
+  function conversion() {
+    if (document.getElementById("rh-conversion").hidden) return {};
+    return { source_format: field.source_format.value, source_options: sourceOptions(), confirm_program: field.confirm_program.value.trim() };
+  }
+
   function showChosen(advice = "") {
+    showConversion();
     const names = items.filter((one) => !isBeside(one.file)).map((one) => `${one.file.name}, ${size(one.file.size)}`).join(" + ") || CHOOSE;
     drop.querySelector("[data-chosen]").textContent = advice ? `${names}. ${advice}` : names;
     const beside = drop.querySelector("[data-beside]");
@@ -493,7 +539,7 @@
     previous = data.results?.[0]?.task_config || {};
   }
 
-  const KEPT_FIELDS = ["model", "title", "task", ...CONFIG_FIELDS, "settings", "notes", "shapes"];
+  const KEPT_FIELDS = ["model", "title", "task", ...CONFIG_FIELDS, "settings", "notes", "shapes", ...TRAINING_FIELDS];
 
   const written = () => ({ where: where(), zipmap: field.zipmap.checked, ...Object.fromEntries(KEPT_FIELDS.map((name) => [name, field[name].value])) });
 
@@ -501,6 +547,7 @@
     for (const name of KEPT_FIELDS) field[name].value = fields[name] ?? "";
     field.zipmap.checked = Boolean(fields.zipmap);
     more.open = field.zipmap.checked || Boolean(field.shapes.value || field.settings.value);
+    training.open = TRAINING_FIELDS.some((name) => field[name].value);
     const choice = form.querySelector(`[name=where][value=${fields.where === "new" ? "new" : "known"}]`);
     if (choice) choice.checked = true;
     return lookUp();
@@ -589,6 +636,8 @@
       input_shapes: shapes(),
       ...(where() === "new" ? { new_model: { title: field.title.value.trim(), task: task() } } : {}),
       task_config: taskConfig(),
+      ...conversion(),
+      training: Object.fromEntries(TRAINING_FIELDS.map((name) => [name, field[name].value.trim()])),
     };
   }
 
@@ -600,6 +649,11 @@
     }
     const lack = missingOfTask();
     if (lack) return lack;
+    if (field.run_url.value.trim() && !/^https?:\/\/[^/\s]/.test(field.run_url.value.trim())) {
+      training.open = true;
+      return [field.run_url, "A run URL starts with http:// or https://."];
+    }
+    if (sourceOptions() === null) return [field.source_options, "Write each option as name = value, one per line."];
     if (shapes() === null) {
       more.open = true;
       return [field.shapes, "Write each input size as name=1,3,320,320, one per line."];
@@ -957,6 +1011,7 @@
     showFields();
   });
   field.box_layout.addEventListener("change", showLayout);
+  field.source_format.addEventListener("change", showConversion);
   field.settings.addEventListener("change", arrange);
   for (const name of [...CONFIG_FIELDS, "settings"]) field[name].addEventListener("input", () => showSource(name));
   for (const choice of form.querySelectorAll("[name=where]")) choice.addEventListener("change", lookUp);

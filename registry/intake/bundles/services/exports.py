@@ -93,6 +93,10 @@ def export_bundle(*, version: Version, path: Path, by: Actor) -> Path:
 def _check_may_export(version: Version, by: Actor) -> None:
     by.check(Right.READ, model_id=version.model_id)
     by.check(Right.DOWNLOAD, model_id=version.model_id)
+    if version.awaits_conversion:
+        raise Conflict(
+            f"{version} has not been converted to ONNX yet; wait for its check, or repair what kept it from converting."
+        )
 
 
 def _write(

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from registry.access.policies import Right, every_right
 from registry.catalogue import artifacts
+from registry.catalogue import services as catalogue
 from registry.catalogue.errors import ArtifactDamaged
 from registry.catalogue.models import Model, Version
 from registry.catalogue.services import change_serving
@@ -74,7 +75,7 @@ def version():
         origin={
             "files": [],
             "changes": ["It was merged."],
-            "training": {"run": "https://mlflow.example.org/1"},
+            "training": {"run_url": "https://mlflow.example.org/1"},
         },
         notes="Of the spring data.",
     )
@@ -169,6 +170,25 @@ class TestComingAlong:
             "bundle_key": f"staging ({STAGING.id})", "sha256": artifacts.store([CONTENT]).sha256,
         }  # fmt: skip
         assert "imported demand version 1 of https://staging.example.org as version 1" in describe(record)
+
+    def test_of_a_converted_version_is_the_onnx_file(self, tmp_path):
+        """What it was converted from stays where it is: the other installation needs no converter."""
+        by = an_actor()
+        version = an_uploaded_version(
+            a_model("net"), file=artifacts.store([b"torch"]), source_format="torchscript"
+        )
+        version = catalogue.start_check(version=version, by=by)
+        lineage = {"format": "torchscript", "opset": 18}
+        version = catalogue.record_conversion(
+            version=version, file=artifacts.store([CONTENT]), lineage=lineage, by=by
+        )
+
+        path = export_bundle(version=version, path=tmp_path, by=by)
+        copy = brought_in(path, slug="net-live").version
+
+        assert b"torch" not in path.read_bytes().replace(b"torchscript", b"")
+        assert (copy.artifact, copy.source, copy.source_format) == (version.artifact, None, "")
+        assert copy.origin["converted"] == lineage
 
     def test_into_a_model_that_is_there_is_its_next_version(self, bundle):
         a_version(a_model("demand-live"))
@@ -312,6 +332,7 @@ class TestRefusals:
             {"task": "divination"},
             {"task_config": {"labels": ["a"]}},
             {"input_shapes": {"x": [-1]}},
+            {"origin": {"training": {"run_url": "javascript:alert(1)"}}},
             {"serving": {"speed": "high"}},
             {"serving": {"max_batch_rows": 0}},
         ],
@@ -381,6 +402,12 @@ class TestExports:
 
         with pytest.raises(BundleRefused, match="too large"):
             export_bundle(version=plain, path=tmp_path, by=an_actor())
+
+    def test_of_a_version_that_is_not_converted_yet_are_refused(self, tmp_path):
+        version = an_uploaded_version(source_format="torchscript")
+
+        with pytest.raises(Conflict, match="has not been converted"):
+            export_bundle(version=version, path=tmp_path, by=an_actor())
 
     def test_leave_room_for_the_database(self, plain, monkeypatch):
         monkeypatch.setattr(parts, "free_bytes", lambda: parts.RESERVE_BYTES)

@@ -588,3 +588,20 @@ class TestPictures:
 
         page.get_by_text("Fill in what the file does not state, then create the version.").wait_for()
         assert page.evaluate("document.activeElement.id") == "rh-labels"
+
+
+def test_where_it_comes_from_is_sent_with_it(page):
+    page.get_by_text("Where it comes from", exact=True).click()
+    page.fill("#rh-run-url", "mlflow/runs/1")
+    page.fill("#rh-git-commit", "4f2c1e9")
+    _send(page, FILE)
+    page.wait_for_selector("[role=alert]:visible")
+    assert "http" in page.locator("[role=alert]:visible").inner_text()
+
+    page.fill("#rh-run-url", "https://mlflow.example.org/runs/1")
+    page.get_by_role("button", name="Upload", exact=True).click()
+
+    page.wait_for_url(VERSION_PAGE)
+    assert Version.objects.get().origin == {
+        "training": {"run_url": "https://mlflow.example.org/runs/1", "git_commit": "4f2c1e9"}
+    }

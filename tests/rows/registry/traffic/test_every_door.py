@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -41,9 +42,9 @@ EVERYTHING = {
     "title": "x", "notes": "x", "role": "approver", "decider_id": 1, "is_superuser": True,
 }  # fmt: skip
 BACK = {"to_split": 1, "reason": "x"}
-# What only serves, or only writes files of the repository.
+# What only serves, installs packages, or only writes files of the repository.
 NOT_RUN = {
-    "beat", "check_schema", "credentials", "grpc", "serve", "story", "web", "worker", "write_docs",
+    "beat", "check_schema", "credentials", "grpc", "install_converter", "serve", "story", "web", "worker", "write_docs",
     "check_erasure", "erase_contents", "verify_evidence_package",  # of contents; Models are not reached
 }  # fmt: skip
 WHY = ("--reason", "x")
@@ -87,11 +88,15 @@ CALLERS = ("anonymous", *PEOPLE, *(f"key {scope}" for scope in (*KEYS, EVERY_SCO
 
 
 @pytest.fixture
-def world():
+def world(tmp_path):
     ring.clear()
     logging.disable(logging.CRITICAL)
     with READINESS.changed(engines=ReadinessCheck()):
-        yield GuardedWorld()
+        guarded = GuardedWorld()
+        guarded.repository = tmp_path  # of Triton, with one version of the Model
+        (tmp_path / guarded.slug / "1").mkdir(parents=True)
+        shutil.copy(FILE, tmp_path / guarded.slug / "1" / "model.onnx")
+        yield guarded
     logging.disable(logging.NOTSET)
     ring.clear()
 
@@ -200,6 +205,7 @@ def words_of_commands(world) -> dict[str, list[tuple[str, ...]]]:
         "unguard_alias": [(model, "champion", *WHY)],
         "freeze_model": [(model, *WHY)],
         "import_model": [(model, FILE, "--live")],
+        "import_repository": [(str(world.repository),)],
         "import_version": [(str(a_signed_bundle(world)), "--replace-golden-set")],
         "issue_key": [("key", "--scope", "registry.write")],
         "list_requests": [(), (model, "--all")],

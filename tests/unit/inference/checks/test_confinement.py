@@ -4,15 +4,15 @@ import socket
 
 import pytest
 
-from inference.checks import probe as probing
 from inference.checks.probe import probe
+from inference.confinement import parent as probing
 from inference.confinement.child import leave_network
 from inference.engine.backends import SessionOptions
 from tests.support import onnx_models
 
 CALLING = "tests.support.hostile:Calling"
 STAYING = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); import inference.checks.{} as child;"
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); import inference.{} as child;"
     "child.give_up = lambda *_: {{}}; child.main()"
 )
 

@@ -16,6 +16,7 @@ import pytest
 
 from inference.checks import probe as probing
 from inference.checks.probe import KnownInputs, probe
+from inference.confinement import parent
 from inference.engine.backends import ProbeFact, SessionOptions
 from inference.tensors.samples import Sample
 from tests.support import onnx_models
@@ -194,7 +195,7 @@ class TestMemory:
     def test_with_cuda_the_parent_watches_instead(self, any_file, monkeypatch, looks):
         """The negative control: it is the parent's reading that ends the child."""
         if not looks:
-            monkeypatch.setattr(probing, "process_memory", lambda pid: (0, 0))
+            monkeypatch.setattr(parent, "process_memory", lambda pid: (0, 0))
         cuda = SessionOptions(providers=("CUDAExecutionProvider",))
 
         result = probe(any_file, cuda, memory_limit_bytes=64 * MIB, backend="tests.support.hostile:Hungry")

@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from inference.checks import probe as probing
 from inference.checks import task_probe
 from inference.checks.task_probe import TaskRefused, probe_task
+from inference.confinement import parent as probing
 from inference.pipelines.tasks import TASKS
 from inference.tensors.signature import Signature, TensorSpec
 from tests.support.text_versions import hostile_tokenizer, large_tokenizer
@@ -100,7 +100,7 @@ class TestHostileFiles:
     )
     def test_a_crash(self, files, monkeypatch, death, said):
         start = (
-            "import os, sys; sys.path.insert(0, sys.argv.pop(1)); import inference.checks.{} as child;"
+            "import os, sys; sys.path.insert(0, sys.argv.pop(1)); import inference.{} as child;"
             f"child._read = lambda order: {death}; child.main()"
         )
         monkeypatch.setattr(probing, "_START", start)
@@ -111,7 +111,7 @@ class TestHostileFiles:
 
     def test_a_panic_of_native_code(self, files, monkeypatch):
         start = (
-            "import sys; sys.path.insert(0, sys.argv.pop(1)); import inference.checks.{} as child;"
+            "import sys; sys.path.insert(0, sys.argv.pop(1)); import inference.{} as child;"
             "child._read = lambda order: (_ for _ in ()).throw(BaseException('it panicked')); child.main()"
         )
         monkeypatch.setattr(probing, "_START", start)
@@ -124,7 +124,7 @@ class TestHostileFiles:
 def test_the_child_has_no_secrets_and_nothing_of_django(files, monkeypatch):
     monkeypatch.setenv("ROUNDHOUSE_SECRET_KEY", "secret")
     start = (
-        "import os, sys, json; sys.path.insert(0, sys.argv.pop(1)); import inference.checks.{} as child;"
+        "import os, sys, json; sys.path.insert(0, sys.argv.pop(1)); import inference.{} as child;"
         "child._read = lambda order: json.dumps([os.environ.get('ROUNDHOUSE_SECRET_KEY'), 'django' in sys.modules,"
         " os.listdir('.')]); child.main()"
     )

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from inference.checks import scratch
+from inference import scratch
 from inference.checks.probe import probe
-from inference.checks.scratch import ScratchFolder, sweep_scratch_folders
 from inference.checks.trial import Trial
 from inference.engine.backends import SessionOptions
+from inference.scratch import ScratchFolder, sweep_scratch_folders
 from inference.tasks import sweep_engines
 from roundhouse import worker
 from tests.support import onnx_models
@@ -18,7 +18,7 @@ from tests.support.processes import product_environment
 
 OWNER = """
 import sys
-from inference.checks.scratch import ScratchFolder
+from inference.scratch import ScratchFolder
 folder = ScratchFolder("probe")
 (folder.path / "left").write_text("")
 print(folder.path.name, flush=True)
