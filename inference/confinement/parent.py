@@ -138,15 +138,17 @@ def _is_fuller(folder: Path, limit_bytes: int) -> bool:
     """Whether more is in a folder, in bytes or in a great number of files, while its owner goes on writing."""
     size = count = 0
     folders = [str(folder)]  # not `os.walk`, which calls itself for each folder in a folder
-    while folders and count <= _MAX_FILES and size <= limit_bytes:
+    while folders:
         with suppress(OSError), os.scandir(folders.pop()) as entries:
             for entry in entries:
                 count += 1
+                if count > _MAX_FILES or size > limit_bytes:
+                    return True
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
                 else:
                     size += entry.stat(follow_symlinks=False).st_size
-    return count > _MAX_FILES or size > limit_bytes
+    return size > limit_bytes
 
 
 def start_child(

@@ -82,8 +82,8 @@ def _litter(_):
 
 
 def _nest(_):
-    """Nest folders deeper than a path can name, and close the last one."""
-    for _ in range(3_000):
+    """Nest folders deeper than functions can call themselves, and close the last one."""
+    for _ in range(1_200):
         os.mkdir("in")
         os.chdir("in")
     os.mkdir("closed", mode=0)
