@@ -382,7 +382,7 @@ def _columns(transformer: Any, options: dict[str, Any]) -> list[_Input]:
     names = [str(name) for name in transformer.feature_names_in_]
     if len(names) > _MAX_COLUMNS:
         raise Refused(f"The model takes {len(names):,} columns; at most {_MAX_COLUMNS:,} can be inputs.")
-    stated = options.get("types") or {}
+    stated = _stated_types(options)
     types: dict[str, str] = {}
     for _, step, columns in transformer.transformers_:
         if not isinstance(step, str) or step == "passthrough":
@@ -394,6 +394,15 @@ def _columns(transformer: Any, options: dict[str, Any]) -> list[_Input]:
             f"“types” may name columns of the model, each as one of {', '.join(_TYPES)}; not {_quoted(unknown)}."
         )
     return [_Input(name, stated.get(name, types[name]), 1, is_column=True) for name in names if name in types]
+
+
+def _stated_types(options: dict[str, Any]) -> dict[str, str]:
+    """By column: a mapping, or as people write it, `city=string,age=float`."""
+    stated = options.get("types") or {}
+    if isinstance(stated, dict):
+        return stated
+    pairs = [one.rpartition("=") for one in str(stated).split(",") if one.strip()]
+    return {name.strip(): kind.strip() for name, _, kind in pairs}
 
 
 def _column_names(names: Sequence[str], columns: Any) -> list[str]:
