@@ -631,10 +631,8 @@ def _prepare_xgboost(model: Any) -> None:
     booster, _ = _up_to_best_iteration(model.get_booster())
     learner = json.loads(booster.save_config())["learner"]
     objective = "custom" if callable(model.objective) else learner["objective"]["name"]
-    _check_xgboost(objective, learner["gradient_booster"]["name"])
-    if (
-        objective == "multi:softmax"
-    ):  # the same trees; the converter would leave out the softmax of predict_proba()
+    _check_xgboost(booster, objective)
+    if objective == "multi:softmax":  # the same trees, but the converter would leave out the softmax
         objective = "multi:softprob"
         booster.set_param({"objective": objective})
     booster.feature_names, booster.feature_types = None, None  # it wants f0, f1 …
@@ -649,12 +647,16 @@ def _dump_for_onnx(dump: Callable[..., Any]) -> Callable[..., Any]:
         found, info = dump(*arguments, **named)
         for nodes in info["decision_nodes"]:
             for node in nodes:
+                if "decision_type" not in node:
+                    continue
                 if node.get("missing_type") == "Zero":
                     raise Refused(
                         "LightGBM takes zeros for missing here, which ONNX cannot. Train without zero_as_missing."
                     )
-                if node.get("decision_type") != "<=":
-                    continue
+                if node["decision_type"] != "<=":
+                    raise Refused(
+                        "LightGBM's own categories have no faithful form in ONNX. Encode them as numbers before training."
+                    )
                 exact = float(node["threshold"])
                 # Rounded up, a feature that lies above the threshold would be seen below it
                 rounded = np.float32(exact)
