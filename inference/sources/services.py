@@ -4,10 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
+
 from inference.checks.services import import_version
 from inference.engine.backends import SessionOptions
 from inference.pipelines.plain import PlainClassification
-from inference.sources.triton import FoundModel, FoundVersion
+from inference.scratch import ScratchFolder
+from inference.sources.mlflow import MlflowServer, MlflowVersion
+from inference.sources.triton import FoundModel, FoundVersion, hashes_of
 from registry.catalogue.models import MAX_TITLE, Model, Version
 from registry.catalogue.serving_settings import DEFAULTS, ServingValues
 from registry.catalogue.task_kinds import TENSOR
@@ -15,6 +19,8 @@ from registry.catalogue.transitions import Status
 from registry.errors import RoundhouseError
 from registry.kit.actors import Actor
 
+# By the SHA-256 of each of their files: a model with weights beside it may stay the same while these change.
+KnownFiles = Mapping[frozenset[str], Version]
 OptionsOf = Callable[[ServingValues], SessionOptions]
 
 
@@ -98,8 +104,8 @@ def import_model_of_repository(*, plan: ImportPlan, options_of: OptionsOf, by: A
     ]
 
 
-def _skipped(found: FoundModel, version: FoundVersion, known: Mapping[str, Version]) -> ImportLine | None:
-    if (same := known.get(version.sha256)) is None:
+def _skipped(found: FoundModel, version: FoundVersion, known: KnownFiles) -> ImportLine | None:
+    if (same := known.get(version.sha256s)) is None:
         return None
     if same.status == Status.FAILED:
         result = f"version {same.number} has this file, and did not pass its checks: {same.failure}"
@@ -107,15 +113,49 @@ def _skipped(found: FoundModel, version: FoundVersion, known: Mapping[str, Versi
     return ImportLine(found.name, version.number, f"skipped: version {same.number} has this file")
 
 
-def _known_files(slug: str) -> dict[str, Version]:
-    """The Model's versions by the SHA-256 of their file, and of the file that was sent if that was changed."""
-    known: dict[str, Version] = {}
+def import_registered_version(
+    *,
+    server: MlflowServer,
+    found: MlflowVersion,
+    slug: str,
+    task: str | None = None,
+    task_config: Mapping[str, Any] | None = None,
+    options: SessionOptions,
+    go_live: bool | None = None,
+    by: Actor,
+) -> tuple[Version, bool]:
+    """Fetch a version of an MLflow server and import it, with where it comes from; return it, and whether it is new.
+
+    A file that the Model has is not imported again. Without a task configuration, an existing Model's newest one is taken.
+    """
+    newest = Version.objects.filter(model__slug=slug).order_by("-number").first()
+    config = task_config or (newest.task_config if newest is not None else {})
+    with ScratchFolder("mlflow") as folder:
+        model, weights = server.download(found, folder, most=settings.UPLOAD_BYTES)
+        if (same := _known_files(slug).get(hashes_of(model, *weights))) is not None:
+            return same, False
+        version = import_version(
+            slug=slug,
+            path=model,
+            data=weights,
+            options=options,
+            title=found.name[:MAX_TITLE] if found.name != slug else "",
+            task=task,
+            task_config=config,
+            training=found.training,
+            go_live=go_live,
+            by=by,
+        )
+    return version, True
+
+
+def _known_files(slug: str) -> KnownFiles:
+    """The Model's versions by the SHA-256 of their file, and of all files that were sent if they became one."""
+    known: dict[frozenset[str], Version] = {}
     for version in Version.objects.filter(model__slug=slug).select_related("artifact").order_by("number"):
-        for sha256 in (
-            version.artifact.sha256,
-            *(file["sha256"] for file in version.origin.get("files", [])[:1]),
-        ):
-            known[sha256] = version
+        known[frozenset([version.artifact.sha256])] = version
+        if sent := version.origin.get("files"):
+            known[frozenset(file["sha256"] for file in sent)] = version
     return known
 
 

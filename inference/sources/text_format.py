@@ -75,7 +75,7 @@ def read_text_format(content: bytes, name: str) -> TextMessage:
         text = content.decode()
     except UnicodeDecodeError:
         raise Invalid(f"{name} is not UTF-8 text; save it as that.") from None
-    return _Reader(text, name).read()
+    return _TextFormatReader(text, name).read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class _Token:
     at: int
 
 
-class _Reader:
+class _TextFormatReader:
     """Reads one message after another by recursion, at most MAX_DEPTH deep."""
 
     def __init__(self, text: str, name: str) -> None:

@@ -48,7 +48,7 @@ class FoundVersion:
     number: int
     file: Path
     weights: tuple[Path, ...]
-    sha256: str
+    sha256s: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,14 @@ def _versions(repository: Path, name: str, file_name: str) -> Iterator[FoundVers
         weights = [
             _inside(repository, file.with_name(each)) for each in weights_named(file)[: MAX_DATA_FILES + 1]
         ]
-        yield FoundVersion(number, file, tuple(weights), _hash_of(file))
+        if missing := [path.name for path in weights if not path.is_file()]:
+            raise Invalid(f"Version {number} has weights in {missing[0]}, which is not beside {file.name}.")
+        yield FoundVersion(number, file, tuple(weights), hashes_of(file, *weights))
+
+
+def hashes_of(*paths: Path) -> frozenset[str]:
+    """The SHA-256 of each file."""
+    return frozenset(map(_hash_of, paths))
 
 
 def _hash_of(path: Path) -> str:

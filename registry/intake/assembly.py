@@ -16,10 +16,17 @@ from registry.intake import parts
 from registry.intake.file_scan import ScanLimits
 from registry.intake.file_scan.declarations import read_declaration
 from registry.intake.file_scan.embeddings import are_embeddings, model_of_embeddings
-from registry.intake.file_scan.errors import DataMissing, DataNotNamed, FileRefused, printable, quote_name
+from registry.intake.file_scan.errors import (
+    ArchiveRefused,
+    DataMissing,
+    DataNotNamed,
+    FileRefused,
+    printable,
+    quote_name,
+)
 from registry.intake.file_scan.rewrite import Rewrite, missing_sentence, plan_rewrite
 from registry.intake.file_scan.scan import check_format
-from registry.intake.file_scan.sent_files import SentFile, is_archive, open_file, unpack
+from registry.intake.file_scan.sent_files import SentFile, is_archive, is_bundle, open_file, unpack
 from registry.intake.source_formats import (
     AS_RECOGNISED,
     RequestedFormat,
@@ -213,6 +220,11 @@ def _planned(
     if not is_archive(model):
         yield _plan(model, others, drop_zipmap)
         return
+    if is_bundle(model):
+        raise ArchiveRefused(
+            "This is a bundle of another installation, which is not uploaded: whoever administers this one imports it with"
+            " manage.py import_version (docs/bundles.md)."
+        )
     is_npz = are_embeddings(model)
     if others:
         raise DataNotNamed(

@@ -347,12 +347,14 @@ class Client:
     def push(
         self, model: str, path: str | os.PathLike[str], *, files: Iterable[str | os.PathLike[str]] = (),
         new_model: Mapping[str, str] | None = None, labels: Sequence[str] = (),
-        task_config: Mapping[str, Any] | None = None, notes: str = "", resume: bool = False,
+        task_config: Mapping[str, Any] | None = None, notes: str = "", training: Mapping[str, Any] | None = None,
+        resume: bool = False,
         on_bytes: Callable[[int, int], object] | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         """Upload a model file, and the `files` that belong to it, and make it the Model's next version, which is then checked.
 
         `new_model` creates the Model as well: `{"title": "Demand", "task": "tensor"}`; the title may be missing.
+        `training` says where it comes from: `run_url`, `git_commit`, `data_set`, `metrics`, `tags`.
         """
         config = {**(task_config or {}), **({"labels": list(labels)} if labels else {})}
         known = "" if new_model is not None else model
@@ -364,6 +366,7 @@ class Client:
             "data_uploads": others,
             "task_config": config,
             "notes": notes,
+            **({"training": training} if training else {}),
         }
         return self._json("POST", f"uploads/{upload}/complete", body, timeout_s=_SLOW_S, is_repeatable=True)
 
@@ -757,6 +760,8 @@ def _parser() -> argparse.ArgumentParser:
     push.add_argument("--label", action="append", default=[], dest="labels", metavar="LABEL",
                       help="a label, in the order of the model's scores; may be repeated")
     push.add_argument("--task-config", type=Path, metavar="FILE", help="JSON file with the task configuration")
+    push.add_argument("--training", type=Path, metavar="FILE",
+                      help="JSON file with where it comes from: run_url, git_commit, data_set, metrics, tags")
     push.add_argument("--new-model", metavar="TASK", help="create the Model, with this task, such as tensor")
     push.add_argument("--notes", default="", help="notes on the version")
     push.add_argument("--resume", action="store_true", help="go on with the uploads that an earlier run began")
@@ -793,12 +798,13 @@ def _push(client: Client, options: argparse.Namespace) -> int:
     if options.ask_share is not None:
         _check_percent(options.ask_share)
     config = json.loads(options.task_config.read_text()) if options.task_config else {}
+    training = json.loads(options.training.read_text()) if options.training else None
     new_model = {"task": options.new_model} if options.new_model else None
     shown = _Percent("sent")
     try:
         version = client.push(
             options.model, options.path, files=options.files, new_model=new_model, labels=options.labels,
-            task_config=config, notes=options.notes, resume=options.resume,
+            task_config=config, notes=options.notes, training=training, resume=options.resume,
             on_bytes=lambda sent, size: shown(sent / size),
         )  # fmt: skip
     except RoundhouseError as error:

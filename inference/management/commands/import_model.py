@@ -1,28 +1,23 @@
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from inference.checks.services import import_version
+from inference.management.imports import ImportCommand, read_object
 from inference.pipelines.plain import SCORES, PlainClassification
 from inference.pipelines.tasks import TASKS
 from inference.serving.plans import session_options
-from registry.access.policies import command_actor
-from registry.catalogue.models import Model, Version
+from inference.sources.exported_folder import read_folder
+from registry.catalogue.models import Model
 from registry.catalogue.validation import read_shapes
 from registry.errors import RoundhouseError
-from registry.intake.checklist.selectors import the_newest_run
 from registry.intake.file_scan.errors import DataMissing
 from registry.intake.source_formats import SOURCE_FORMATS, RequestedFormat
-from registry.kit.actors import Actor
-from registry.management.splits import outcome, wait_until_settled
-from registry.traffic.selectors import live_arms, open_requests, request_url, waiting_split
-from registry.traffic.transitions import Status
 
 
-class Command(BaseCommand):
+class Command(ImportCommand):
     help = (
         "Register an ONNX file as the next version of a Model. The first version that passes its checks goes live, or gets an"
         " approval request if the Model needs a second person's approval."
@@ -33,12 +28,17 @@ class Command(BaseCommand):
             "name", help="The Model's name: a-z, 0-9 and hyphens. It is created if it does not exist."
         )
         parser.add_argument(
-            "file", type=Path, help="The ONNX file, or a zip with the ONNX file and the files beside it."
-        )
+            "file", type=Path,
+            help="The ONNX file, a zip with it and the files beside it, or a folder as Hugging Face's exporters write it.",
+        )  # fmt: skip
         parser.add_argument(
             "data", type=Path, nargs="*",
             help="Other files of the model: weights, such as model.onnx.data, and what its task needs, such as tokenizer.json,"
             " config.json and tokenizer_config.json. Files that are not needed, such as README.md, do no harm.",
+        )  # fmt: skip
+        parser.add_argument(
+            "--onnx", default="", metavar="FILE",
+            help="Which ONNX file of a folder with several, such as onnx/model_quantized.onnx.",
         )  # fmt: skip
         parser.add_argument("--title", default="", help="A readable title, used when the Model is created.")
         parser.add_argument(
@@ -104,12 +104,18 @@ class Command(BaseCommand):
         live: bool,
         **options: Any,
     ) -> None:
-        if options["labels"] and not (options["task"] or options["scores"] or _exists(name)):
+        if options["labels"] and not (options["task"] or options["scores"] or _exists(name) or file.is_dir()):
             raise CommandError(
                 "Say what the labels are for: --task text-classification, for example, or --scores for a classification of"
                 " numbers."
             )
+        task = options["task"] or (PlainClassification.task if options["scores"] else None)
         try:
+            if file.is_dir():
+                file, found, task = self._picked(name, file, task, options["onnx"])
+                data = [*found, *data]
+            elif options["onnx"]:
+                raise CommandError("--onnx names a file of a folder; name the file alone instead.")
             version = import_version(
                 slug=name,
                 path=file,
@@ -117,16 +123,16 @@ class Command(BaseCommand):
                 title=title,
                 notes=notes,
                 options=session_options(),
-                task=options["task"] or (PlainClassification.task if options["scores"] else None),
+                task=task,
                 task_config=_task_config(options["task_config"], options["labels"], options["scores"]),
                 input_shapes=read_shapes(options["shape"]),
                 drop_zipmap=options["drop_zipmap"],
                 source=RequestedFormat(
                     options["format"], _options(options["option"]), options["confirm_program"]
                 ),
-                training=_read_object(options["training"], "the training record"),
+                training=read_object(options["training"], "the training record"),
                 go_live=live or None,
-                by=command_actor("import_model"),
+                by=self.actor(),
             )
         except OSError as error:
             raise CommandError(f"{error.filename or file} cannot be read: {error.strerror}.") from None
@@ -134,31 +140,18 @@ class Command(BaseCommand):
             raise CommandError(f"{error} {_suggestion(name, file, data)}".strip()) from None
         except RoundhouseError as error:
             raise CommandError(str(error)) from None
-        for line in the_newest_run(version).lines.all():
-            reason = f": {line.reason}" if line.reason else ""
-            self.stdout.write(f"  {line.get_step_display()} {line.state}{reason}")
-        self._wait(version, command_actor("import_model"))
-        is_live = any(arm.version == version.number for arm in live_arms(version.model))
-        self.stdout.write(
-            f"{name} version {version.number} is registered{' and live' if is_live else ' but not live'}."
-        )
-        request = open_requests(version.model).first()
-        if not is_live and request is not None and str(version.number) in request.arms:
-            self.stdout.write(
-                f"{name} needs a second person's approval: request {request.pk} awaits approval at {request_url(request)}"
-            )
+        self.report(version)
 
-    def _wait(self, version: Version, by: Actor) -> None:
-        """If the version is in a waiting split, wait until the engines are warm."""
-        waiting = waiting_split(version.model)
-        if waiting is not None and waiting.split.arms.filter(version=version).exists():
-            settled = wait_until_settled(waiting.split, tell=self._tell, by=by)
-            if settled.status == Status.EXPIRED:
-                raise CommandError(outcome(settled))
-
-    def _tell(self, line: str) -> None:
-        self.stdout.write(line)
-        self.stdout.flush()
+    def _picked(
+        self, slug: str, folder: Path, task: str | None, onnx: str
+    ) -> tuple[Path, list[Path], str | None]:
+        """The model of a folder, the files that belong to it, and its task; tells what was picked."""
+        found = read_folder(folder, slug=slug, task=task, onnx=onnx)
+        names = ", ".join(path.name for path in found.files)
+        self.tell(f"{found.model.relative_to(folder)}{f' with {names}' if names else ''}")
+        if found.guessed_by:
+            self.tell(f"Task {found.task}, as {found.guessed_by} says.")
+        return found.model, list(found.files), found.task
 
 
 def _exists(slug: str) -> bool:
@@ -167,7 +160,7 @@ def _exists(slug: str) -> bool:
 
 def _task_config(path: Path | None, labels: str | None, scores: str | None) -> dict[str, Any]:
     """The configuration in the file, with what the options state."""
-    config = _read_object(path, "the task configuration")
+    config = read_object(path, "the task configuration")
     if labels is not None:
         config["labels"] = [label.strip() for label in labels.split(",")]
     if scores is not None:
@@ -181,18 +174,6 @@ def _options(given: Sequence[str]) -> dict[str, str]:
         if not (name and sign and value):
             raise CommandError(f"Write --option NAME=VALUE, not {name}{sign}{value}.")
     return {name: value for name, _, value in named}
-
-
-def _read_object(path: Path | None, of: str) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise CommandError(f"{path} is not valid JSON: {error}.") from None
-    if not isinstance(content, dict):
-        raise CommandError(f"{path} must contain a JSON object with the fields of {of}.")
-    return content
 
 
 def _suggestion(name: str, file: Path, data: Sequence[Path]) -> str:

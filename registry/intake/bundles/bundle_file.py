@@ -51,6 +51,8 @@ def write_bundle(
     """Write a bundle; raise BundleRefused if a content is not what the manifest says."""
     zip_file = _ZipWriter(file)
     content = write_manifest(manifest)
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise _too_large("configuration and notes", MAX_MANIFEST_BYTES)
     zip_file.add(MANIFEST, [content])
     zip_file.add(SIGNATURE, [_signature(content, key)])
     for each in manifest.files:
@@ -132,10 +134,7 @@ class _ZipWriter:
     def _write(self, content: bytes) -> None:
         self._size += len(content)
         if self._size > MAX_BUNDLE_BYTES:
-            raise BundleRefused(
-                f"The version is too large for a bundle, which may have at most {MAX_BUNDLE_BYTES:,} bytes; send its files"
-                " one by one instead."
-            )
+            raise _too_large("files", MAX_BUNDLE_BYTES)
         self._file.write(content)
 
 
@@ -196,6 +195,13 @@ class _ZipReader:
         if start + size > self._file.size:
             raise BundleRefused("This is not a bundle, or its end is missing; get it again.")
         return SentFile(self._file.name, self._file.descriptor, size, self._file.start + start)
+
+
+def _too_large(what: str, most: int) -> BundleRefused:
+    return BundleRefused(
+        f"The version is too large for a bundle: its {what} may have at most {most:,} bytes. Upload it to the other"
+        " installation instead."
+    )
 
 
 def _unsigned() -> BundleNotTrusted:

@@ -171,7 +171,7 @@ def read_manifest(content: bytes) -> BundleManifest:
     _check_names(files, len(task_files), has_golden_set=golden_set is not None)
     if not 1 <= version["number"] <= _MAX_NUMBER:
         _refuse("version")
-    _check_lines(model["name"], model["title"], source["installation"], source["preprocessing"])
+    _check_lines(model["name"], model["task"], source["installation"], source["preprocessing"])
     stations = version["origin"].get("bundles", [])
     if not isinstance(stations, list) or not all(isinstance(station, dict) for station in stations):
         _refuse("origin")

@@ -22,6 +22,8 @@ from registry.kit.zip_names import is_left_out
 _PIECE = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC  # a pipe would block
 _ZIP_MAGIC = b"PK\x03\x04"
+_LOCAL_HEADER_BYTES = 30
+_BUNDLE = b'manifest.json{"files":['  # registry/intake/bundles/bundle_file.py
 _ENTRY = b"PK\x01\x02"
 # Weights hardly compress: above _RATIO_FROM bytes, an archive may not unpack to more than _RATIO times its size.
 _RATIO, _RATIO_FROM = 200, 64 << 20
@@ -91,6 +93,12 @@ class UnpackedModel:
 def is_archive(file: SentFile) -> bool:
     """Whether the file starts like a zip archive."""
     return os.pread(file.descriptor, len(_ZIP_MAGIC), file.start) == _ZIP_MAGIC
+
+
+def is_bundle(file: SentFile) -> bool:
+    """Whether the file is an archive that starts like a bundle of another installation."""
+    start = os.pread(file.descriptor, _LOCAL_HEADER_BYTES + len(_BUNDLE), file.start)
+    return start.startswith(_ZIP_MAGIC) and start[_LOCAL_HEADER_BYTES:] == _BUNDLE
 
 
 @contextmanager

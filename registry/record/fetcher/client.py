@@ -22,7 +22,7 @@ from registry.errors import (
     TooSlow,
 )
 from registry.record.fetcher.urls import AllowedHosts, FetchTarget, is_public, read_url
-from registry.record.fetcher.wire import Deadline, FetchLimits, FetchResponse, exchange, secured
+from registry.record.fetcher.wire import Deadline, FetchLimits, FetchResponse, Writer, exchange, secured
 
 AT_ONCE = 8  # concurrent fetches in this process; each may hold its body in memory twice
 AT_ONCE_PER_HOST = 4
@@ -66,13 +66,17 @@ class Fetcher:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         limits: FetchLimits | None = None,
+        write: Writer | None = None,
     ) -> Fetched:
-        """Return the response, whatever its status; raise UrlRefused or FetchFailed, which reveal no address."""
+        """Return the response, whatever its status; raise UrlRefused or FetchFailed, which reveal no address.
+
+        `write` gets the body of a 200 in pieces, which is then not kept in memory. An OSError of it counts as the server's.
+        """
         bounds = limits or FetchLimits()
         deadline = Deadline(bounds.total_s)
         target = read_url(url, self._allowed_hosts)
         for hops_left in range(bounds.max_redirects, -1, -1):
-            answer = self._exchange(target, method, headers or {}, body, bounds, deadline)
+            answer = self._exchange(target, method, headers or {}, body, bounds, deadline, write)
             if answer.status not in _REDIRECTS:
                 return Fetched(target.url, answer.status, answer.headers, answer.body)
             if not hops_left or method != "GET":
@@ -95,6 +99,7 @@ class Fetcher:
         body: bytes,
         limits: FetchLimits,
         deadline: Deadline,
+        write: Writer | None,
     ) -> FetchResponse:
         framing = {
             "Host": target.authority,
@@ -112,6 +117,7 @@ class Fetcher:
                 body=body,
                 limits=limits,
                 deadline=deadline,
+                write=write,
             )
 
     @contextmanager

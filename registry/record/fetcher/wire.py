@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, LineTooLong
 from typing import Any
@@ -15,6 +15,7 @@ from registry.errors import BadResponse, ResponseTooLarge, TooSlow
 
 _CHUNK_BYTES = 65_536
 _READ_AHEAD_BYTES = io.DEFAULT_BUFFER_SIZE
+Writer = Callable[[bytes], object]
 _HEADER = re.compile(r"[A-Za-z0-9-]+: [^\r\n\0]*")
 
 
@@ -60,6 +61,7 @@ def exchange(
     body: bytes,
     limits: FetchLimits,
     deadline: Deadline,
+    write: Writer | None = None,
 ) -> FetchResponse:
     """Send the request and read the whole response, within the limits."""
     reader = _CountedReader(sock, limits, deadline)
@@ -68,7 +70,7 @@ def exchange(
         response = HTTPResponse(_Wire(reader), method=method)  # type: ignore[arg-type]
         response.begin()
         reader.body_begins()
-        content = _read_body(response, limits)
+        content = _read_body(response, limits, write if response.status == 200 else None)
     except TimeoutError:
         raise TooSlow from None
     except (HTTPException, OSError, zlib.error) as error:
@@ -135,14 +137,18 @@ def _send(sock: socket.socket, data: bytes, deadline: Deadline) -> None:
         rest = rest[sock.send(rest) :]
 
 
-def _read_body(response: HTTPResponse, limits: FetchLimits) -> bytes:
+def _read_body(response: HTTPResponse, limits: FetchLimits, write: Writer | None) -> bytes:
     if response.length is not None and response.length > limits.max_bytes:
         raise ResponseTooLarge
-    content = bytearray()
+    content, received = bytearray(), 0
     for piece in _decoded(response, limits.max_bytes):
-        content += piece
-        if len(content) > limits.max_bytes:
+        received += len(piece)
+        if received > limits.max_bytes:
             raise ResponseTooLarge
+        if write is None:
+            content += piece
+        else:
+            write(piece)
     return bytes(content)
 
 

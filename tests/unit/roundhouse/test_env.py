@@ -39,6 +39,25 @@ def test_default_models_that_cannot_be_meant_are_refused(raw):
         read_environment({"ROUNDHOUSE_DEFAULT_MODELS": raw})
 
 
+def test_bundle_keys_by_name():
+    one, other = "a=/+" * 10, "b" * 32
+    given = read_environment({"ROUNDHOUSE_TRUSTED_BUNDLE_KEYS": f"staging={one}, lab={other}"})
+
+    assert given.trusted_bundle_keys == {"staging": one, "lab": other}
+    assert read_environment({}).trusted_bundle_keys == {}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["s" * 40, "staging=short", f"Staging={'s' * 40}", f"={'s' * 40}", f"a={'s' * 40},a={'t' * 40}"],
+)
+def test_bundle_keys_that_cannot_be_meant_are_refused_and_not_repeated(raw):
+    with pytest.raises(BadEnvironment, match="ROUNDHOUSE_TRUSTED_BUNDLE_KEYS: use NAME=SECRET") as refused:
+        read_environment({"ROUNDHOUSE_TRUSTED_BUNDLE_KEYS": raw})
+
+    assert "s" * 32 not in str(refused.value)
+
+
 def test_secret_from_file(tmp_path):
     (tmp_path / "key").write_text("k" * 40 + "\n")
 

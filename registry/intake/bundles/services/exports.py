@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -52,7 +52,7 @@ def make_bundle(*, version: Version, by: Actor) -> IO[bytes]:
     with parts.room(_EXPORT_AGAIN):
         file = tempfile.TemporaryFile(dir=parts.existing_folder())  # noqa: SIM115 (the caller closes it)
         try:
-            _write(file, version)
+            _write(file, version, check_space=parts.check_space)
         except BaseException:
             file.close()
             raise
@@ -93,9 +93,16 @@ def export_bundle(*, version: Version, path: Path, by: Actor) -> Path:
 def _check_may_export(version: Version, by: Actor) -> None:
     by.check(Right.READ, model_id=version.model_id)
     by.check(Right.DOWNLOAD, model_id=version.model_id)
+    if version.awaits_conversion:
+        raise Conflict(
+            f"{version} has not been converted to ONNX yet; wait for its check, or repair what kept it from converting."
+        )
 
 
-def _write(file: IO[bytes], version: Version) -> None:
+def _write(
+    file: IO[bytes], version: Version, *, check_space: Callable[[int, str], object] | None = None
+) -> None:
+    """`check_space`: for a file on the disk that holds the database, too."""
     key = own_key()
     golden_set = current_golden_set(version.model)
     examples = _examples_file(version)
@@ -114,7 +121,8 @@ def _write(file: IO[bytes], version: Version) -> None:
     if examples:
         contents[EXAMPLES_FILE] = [examples]
         files[EXAMPLES_FILE] = BundledFile(EXAMPLES_FILE, hashlib.sha256(examples).hexdigest(), len(examples))
-    parts.check_space(sum(each.size_bytes for each in files.values()), "the bundle")
+    if check_space is not None:
+        check_space(sum(each.size_bytes for each in files.values()), "the bundle")
     names = file_names(len(task_files), has_examples=bool(examples), has_golden_set=golden_set is not None)
     manifest = _manifest(version, [files[name] for name in names], task_files, golden_set)
     bundle_file.write_bundle(file, manifest, contents, key)

@@ -18,7 +18,7 @@ from registry.catalogue.models import Model, Version
 from registry.catalogue.route_changes import lock_model
 from registry.catalogue.serving_settings import ServingValues, checked_values
 from registry.catalogue.task_kinds import TASK_KINDS, checked_config, checked_task
-from registry.catalogue.validation import checked_name, checked_shapes
+from registry.catalogue.validation import checked_name, checked_shapes, checked_training
 from registry.errors import Invalid
 from registry.intake import parts
 from registry.intake.bundles import bundle_file
@@ -129,6 +129,7 @@ def _checked(bundle: Bundle) -> _Belongings:
     _check_size(bundle, EXAMPLES_FILE, _MAX_EXAMPLES_FILE)
     _check_size(bundle, GOLDEN_FILE, _MAX_GOLDEN_FILE)
     _check_metric(manifest)
+    checked_training(manifest.origin.get("training", {}))
     spans = [
         SentFile(name, span.descriptor, span.size, span.start)
         for place, name in enumerate(manifest.task_files)

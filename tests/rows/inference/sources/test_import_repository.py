@@ -207,6 +207,17 @@ def test_weights_in_other_files_are_taken_along(tmp_path, capsys, is_folder):
     assert "skipped: version 1 has this file" in again
 
 
+def test_weights_that_changed_beside_the_same_model_are_another_version(tmp_path, capsys):
+    model, data = put_outside(a_classifier(["no", "yes"]))
+    put(tmp_path, "fruit", None, model, model)
+    for number, content in ((1, data), (2, data[:-4] + bytes(4))):
+        (tmp_path / "fruit" / str(number) / "model.onnx.data").write_bytes(content)
+
+    run(capsys, tmp_path)
+
+    assert Version.objects.count() == 2
+
+
 class TestRefused:
     """One after the other; the others go on."""
 

@@ -11,11 +11,13 @@ from django.urls import reverse
 
 from registry.access.policies import Right, every_right
 from registry.catalogue import artifacts
+from registry.catalogue import services as catalogue
 from registry.catalogue.errors import ArtifactDamaged
 from registry.catalogue.models import Model, Version
 from registry.catalogue.services import change_serving
 from registry.errors import Conflict, Invalid, NotAllowed
 from registry.intake import parts
+from registry.intake.assembly import RequestedTask, assemble_files
 from registry.intake.bundles import bundle_file, services
 from registry.intake.bundles.keys import BundleKey
 from registry.intake.bundles.services import export_bundle, import_bundle, make_bundle
@@ -29,6 +31,7 @@ from registry.intake.errors import (
 from registry.intake.examples.models import ConformanceExample, GoldenSet
 from registry.intake.examples.selectors import current_golden_set, examples_of
 from registry.intake.examples.services import add_examples
+from registry.intake.file_scan.errors import ArchiveRefused
 from registry.record.models import AuditRecord
 from registry.record.sentences import describe
 from tests.support.bundles import (
@@ -72,7 +75,7 @@ def version():
         origin={
             "files": [],
             "changes": ["It was merged."],
-            "training": {"run": "https://mlflow.example.org/1"},
+            "training": {"run_url": "https://mlflow.example.org/1"},
         },
         notes="Of the spring data.",
     )
@@ -167,6 +170,25 @@ class TestComingAlong:
             "bundle_key": f"staging ({STAGING.id})", "sha256": artifacts.store([CONTENT]).sha256,
         }  # fmt: skip
         assert "imported demand version 1 of https://staging.example.org as version 1" in describe(record)
+
+    def test_of_a_converted_version_is_the_onnx_file(self, tmp_path):
+        """What it was converted from stays where it is: the other installation needs no converter."""
+        by = an_actor()
+        version = an_uploaded_version(
+            a_model("net"), file=artifacts.store([b"torch"]), source_format="torchscript"
+        )
+        version = catalogue.start_check(version=version, by=by)
+        lineage = {"format": "torchscript", "opset": 18}
+        version = catalogue.record_conversion(
+            version=version, file=artifacts.store([CONTENT]), lineage=lineage, by=by
+        )
+
+        path = export_bundle(version=version, path=tmp_path, by=by)
+        copy = brought_in(path, slug="net-live").version
+
+        assert b"torch" not in path.read_bytes().replace(b"torchscript", b"")
+        assert (copy.artifact, copy.source, copy.source_format) == (version.artifact, None, "")
+        assert copy.origin["converted"] == lineage
 
     def test_into_a_model_that_is_there_is_its_next_version(self, bundle):
         a_version(a_model("demand-live"))
@@ -310,6 +332,7 @@ class TestRefusals:
             {"task": "divination"},
             {"task_config": {"labels": ["a"]}},
             {"input_shapes": {"x": [-1]}},
+            {"origin": {"training": {"run_url": "javascript:alert(1)"}}},
             {"serving": {"speed": "high"}},
             {"serving": {"max_batch_rows": 0}},
         ],
@@ -366,7 +389,32 @@ def test_a_bundle_that_changes_while_it_is_imported_is_refused(bundle, monkeypat
     assert not Model.objects.filter(slug="demand-live").exists()
 
 
+def test_a_bundle_is_not_taken_for_a_model_with_its_files(bundle):
+    requested = RequestedTask("tensor", {})
+
+    with pytest.raises(ArchiveRefused, match="import_version"):
+        assemble_files(model=bundle, task=requested)
+
+
 class TestExports:
+    def test_of_a_configuration_that_no_bundle_holds_are_refused(self, plain, tmp_path, monkeypatch):
+        monkeypatch.setattr(bundle_file, "MAX_MANIFEST_BYTES", 100)
+
+        with pytest.raises(BundleRefused, match="too large"):
+            export_bundle(version=plain, path=tmp_path, by=an_actor())
+
+    def test_of_a_version_that_is_not_converted_yet_are_refused(self, tmp_path):
+        version = an_uploaded_version(source_format="torchscript")
+
+        with pytest.raises(Conflict, match="has not been converted"):
+            export_bundle(version=version, path=tmp_path, by=an_actor())
+
+    def test_leave_room_for_the_database(self, plain, monkeypatch):
+        monkeypatch.setattr(parts, "free_bytes", lambda: parts.RESERVE_BYTES)
+
+        with pytest.raises(InsufficientStorage):
+            make_bundle(version=plain, by=an_actor())
+
     def test_of_the_same_version_are_the_same_file(self, plain):
         with (
             make_bundle(version=plain, by=an_actor()) as one,
@@ -499,6 +547,12 @@ class TestCommands:
         (tmp_path / "other").write_bytes(a_bundle(key=BundleKey("x", OTHER_SECRET)))
         with pytest.raises(CommandError, match="does not trust"):
             call_command("import_version", str(tmp_path / "other"))
+
+    def test_import_of_a_version_that_fails_its_checks_keeps_it(self, bundle):
+        with pytest.raises(CommandError, match="demand-live 1 was imported, but did not pass its checks"):
+            call_command("import_version", str(bundle), model="demand-live", stdout=StringIO())
+
+        assert Version.objects.get(model__slug="demand-live").status == "failed"
 
     def test_import_again_says_that_it_is_there(self, plain, bundle):
         out = StringIO()

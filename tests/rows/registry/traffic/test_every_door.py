@@ -205,6 +205,7 @@ def words_of_commands(world) -> dict[str, list[tuple[str, ...]]]:
         "unguard_alias": [(model, "champion", *WHY)],
         "freeze_model": [(model, *WHY)],
         "import_model": [(model, FILE, "--live")],
+        "import_mlflow": [("models:/x/1", "--server", "http://127.0.0.1:1", "--name", model, "--live")],
         "import_repository": [(str(world.repository),)],
         "import_version": [(str(a_signed_bundle(world)), "--replace-golden-set")],
         "issue_key": [("key", "--scope", "registry.write")],

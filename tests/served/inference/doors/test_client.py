@@ -186,6 +186,8 @@ class TestJobs:
 
 class TestPush:
     def test_green(self, stranger):
+        (stranger.folder / "training.json").write_text('{"git_commit": "4f2c1e9", "metrics": {"rmse": 1.5}}')
+
         made = stranger.program(
             "push",
             "pushed",
@@ -197,11 +199,14 @@ class TestPush:
             "100",
             "--notes",
             "by CI",
+            "--training",
+            "training.json",
         )
 
         version = json.loads(made.stdout)
         assert made.returncode == 0, made.stderr
         assert (version["model"], version["number"], version["status"]) == ("pushed", 1, "ready")
+        assert version["origin"]["training"] == {"git_commit": "4f2c1e9", "metrics": {"rmse": 1.5}}
         assert version["check"]["state"] == "passed"
         assert version["request"]["arms"] == [{"version": 1, "share": 10_000}]
         assert "100 % sent\npushed version 1 is being checked\nFile: passed" in made.stderr

@@ -119,6 +119,29 @@ def test_a_body_of_just_the_limit_passes_and_one_byte_more_does_not(serve, inter
     assert failure.value.code == "too_large"
 
 
+def test_a_body_may_be_written_in_pieces_and_is_as_limited_as_one_in_memory(serve, internet, fetcher):
+    sizes = iter([PATIENT.max_bytes, PATIENT.max_bytes + 1])
+    serve(lambda *told: answer(HEAD + b"\r\n" + b"x" * next(sizes))(*told))
+    pieces = []
+
+    done = fetcher.fetch("http://public.example/", limits=PATIENT, write=pieces.append)
+
+    assert (done.body, b"".join(pieces)) == (b"", b"x" * PATIENT.max_bytes)
+    assert len(pieces) > 1
+    with pytest.raises(FetchFailed) as failure:
+        fetcher.fetch("http://public.example/", limits=PATIENT, write=pieces.append)
+    assert failure.value.code == "too_large"
+
+
+def test_only_the_body_of_a_200_is_written(serve, internet, fetcher):
+    serve(answer(b"HTTP/1.1 404 No\r\nContent-Length: 4\r\n\r\nnone"))
+    pieces = []
+
+    done = fetcher.fetch("http://public.example/", limits=PATIENT, write=pieces.append)
+
+    assert (done.status, done.body, pieces) == (404, b"none", [])
+
+
 @pytest.mark.parametrize("kind", ["dripping body", "dripping headers"])
 def test_without_the_rate_check_a_drip_lasts_as_long_as_the_fetch_may(serve, internet, fetcher, kind):
     serve(HOSTILE[kind][0])
