@@ -1,6 +1,7 @@
 """Working folders for disposable child processes. Folders whose owner was killed are swept."""
 
 import fcntl
+import os
 import secrets
 import shutil
 from contextlib import suppress
@@ -64,9 +65,27 @@ def _claimed(kind: str) -> tuple[Path, IO[bytes]]:
 
 def _remove(path: Path) -> None:
     """Delete the lock file last, and only if the folder is gone, so the next sweep finds what could not be removed."""
-    shutil.rmtree(path, ignore_errors=True)
+    with suppress(RecursionError):
+        shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        _remove_deep(path)
     if not path.exists():
         path.with_suffix(_LOCK).unlink(missing_ok=True)
+
+
+def _remove_deep(path: Path) -> None:
+    """Remove what a hostile child nested so deep, or closed so well, that `rmtree` gives up: move inner folders up first."""
+    with suppress(OSError):
+        while folders := [entry.path for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False)]:
+            for folder in folders:
+                os.chmod(folder, 0o700)
+                for entry in list(os.scandir(folder)):
+                    if entry.is_dir(follow_symlinks=False):
+                        os.rename(entry.path, path / secrets.token_hex(16))
+                    else:
+                        os.unlink(entry.path)
+                os.rmdir(folder)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _root() -> Path:

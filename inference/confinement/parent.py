@@ -22,6 +22,7 @@ _PASSED_ON = (
     "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES",
 )  # fmt: skip
 _MAX_REPORT_BYTES = 4 << 20
+_MAX_FILES = 10_000  # in the folder of a child whose disk is limited
 _LOOK_EVERY_S = 0.05
 _LINGER_S = 0.002
 _DEATH_S = 5.0
@@ -40,9 +41,11 @@ def follow_child(
 
     `python`: the interpreter of another environment. `after_result_s`: how long the child may go on once it has reported
     its result, if that is sooner than its limit. Returns what was seen, and the child's exit status.
+    A `disk_limit_bytes` in the configuration is for all files in the folder together.
     """
     child = start_child(program, config, folder, python=python)
     watch = ChildWatch(child, config["time_limit_s"], config["memory_limit_bytes"], after_result_s)
+    watch.limit_disk(folder, config.get("disk_limit_bytes"))
     try:
         watch.follow()
     finally:
@@ -76,6 +79,10 @@ class ChildWatch:
         self.last: dict[str, Any] = {}
         self.done: dict[str, Any] | None = None
         self.cause = ""
+        self._folder, self.disk_limit_bytes = Path(), 0
+
+    def limit_disk(self, folder: Path, limit_bytes: int | None) -> None:
+        self._folder, self.disk_limit_bytes = folder, limit_bytes or 0
 
     def follow(self) -> None:
         pipe = self.pipe.fileno()
@@ -123,6 +130,25 @@ class ChildWatch:
             self._own_bytes and process_memory(self._child.pid)[1] - self._own_bytes > self.memory_limit_bytes
         ):
             self.cause = "memory"
+        elif self.disk_limit_bytes and _is_fuller(self._folder, self.disk_limit_bytes):
+            self.cause = "disk"
+
+
+def _is_fuller(folder: Path, limit_bytes: int) -> bool:
+    """Whether more is in a folder, in bytes or in a great number of files, while its owner goes on writing."""
+    size = count = 0
+    folders = [str(folder)]  # not `os.walk`, which calls itself for each folder in a folder
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                count += 1
+                if count > _MAX_FILES or size > limit_bytes:
+                    return True
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    size += entry.stat(follow_symlinks=False).st_size
+    return size > limit_bytes
 
 
 def start_child(

@@ -29,6 +29,7 @@ _MAX_FACTS = 256 << 10  # characters
 class ConversionLimits:
     time_s: float = 300.0
     memory_bytes: int = 6 << 30
+    disk_bytes: int = 8 << 30
 
 
 DEFAULT_LIMITS = ConversionLimits()
@@ -108,6 +109,7 @@ def _do(what: str, source: Source, folder: Path, limits: ConversionLimits) -> di
             "time_limit_s": limits.time_s,
             "cpu_limit_s": limits.time_s * 4,
             "memory_limit_bytes": limits.memory_bytes,
+            "disk_limit_bytes": limits.disk_bytes,
         }
         try:
             watch, status = follow_child(
@@ -152,8 +154,19 @@ def _ended(watch: ChildWatch, status: int) -> ConversionRefused:
         return ConversionRefused("timed_out", f"Converting it took longer than {watch.time_limit_s:g} s.")
     if watch.cause == "memory":
         return _out_of_memory(watch)
-    name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-    return ConversionRefused("crashed", f"The converter crashed ({name}) on this file.")
+    if watch.cause == "disk":
+        return ConversionRefused(
+            "failed",
+            f"Converting it writes more than {watch.disk_limit_bytes >> 20:,} MiB, or too many files.",
+        )
+    return ConversionRefused("crashed", f"The converter crashed ({_end_of(status)}) on this file.")
+
+
+def _end_of(status: int) -> str:
+    try:
+        return signal.Signals(-status).name
+    except ValueError:  # an exit status, or one of the signals that have no names
+        return f"exit status {status}"
 
 
 def _out_of_memory(watch: ChildWatch) -> ConversionRefused:

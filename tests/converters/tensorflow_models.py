@@ -58,6 +58,25 @@ class Texts(tf.Module):
         return {"topics": tf.nn.sigmoid(mean @ self.head)}
 
 
+class Words(tf.Module):
+    """Texts, by a table in an asset."""
+
+    def __init__(self, vocabulary: Path):
+        vocabulary.write_text("cat\ndog\nfish\n")
+        lines = tf.lookup.TextFileIndex
+        self.table = tf.lookup.StaticHashTable(
+            tf.lookup.TextFileInitializer(
+                str(vocabulary), tf.string, lines.WHOLE_LINE, tf.int64, lines.LINE_NUMBER
+            ),
+            -1,
+        )
+        self.vectors = weights(4, 5)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, name="words")])
+    def serve(self, words):
+        return {"vectors": tf.reduce_sum(tf.gather(self.vectors, self.table.lookup(words) + 1), axis=1)}
+
+
 class Signatures(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], FLOAT, name="x")])
     def double(self, x):
@@ -149,6 +168,7 @@ def main(folder: Path) -> None:
         "dense": Dense(),
         "two_ways": TwoWays(),
         "texts": Texts(),
+        "words": Words(folder / "vocabulary.txt"),
         "fixed": Fixed(),
         "flex": Flex(),
         "decomposed": Decomposed(),

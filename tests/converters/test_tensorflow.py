@@ -27,6 +27,10 @@ def small(*shape):
     return np.random.default_rng(sum(shape)).integers(-128, 128, shape).astype(np.int8)
 
 
+def words(*shape):
+    return np.random.default_rng(sum(shape)).choice(["cat", "dog", "fish", "bird"], shape).astype(object)
+
+
 def each_batch(**makers):
     return [{name: make(batch) for name, make in makers.items()} for batch in BATCHES]
 
@@ -44,6 +48,7 @@ MODELS = {
     "cnn": ("saved_model", IMAGES, 1e-4),
     "two_ways": ("saved_model", PAIRS, 1e-4),
     "texts": ("saved_model", each_length("ids", whole), 1e-4),
+    "words": ("saved_model", each_length("words", words), 1e-4),
     "sequences": ("saved_model", each_length("steps", lambda n, length: floats(n, length, 4)), 1e-4),
     "dense.tflite": ("tflite", FEATURES, 1e-4),
     "two_ways.tflite": ("tflite", PAIRS, 1e-4),

@@ -63,6 +63,32 @@ def _wait(_):
     time.sleep(60)
 
 
+def _signal(_):
+    os.kill(os.getpid(), 40)  # one that has no name
+
+
+def _fill(_):
+    """Fill the disk, in folders and files of 4 MiB."""
+    for number in range(1_000):
+        folder = Path(f"folder-{number}")
+        folder.mkdir()
+        (folder / "file").write_bytes(bytes(4 << 20))
+        time.sleep(0.01)  # not faster than disks are
+
+
+def _litter(_):
+    for number in range(1_000_000):
+        Path(f"file-{number}").touch()
+
+
+def _nest(_):
+    """Nest folders deeper than functions can call themselves, and close the last one."""
+    for _ in range(1_200):
+        os.mkdir("in")
+        os.chdir("in")
+    os.mkdir("closed", mode=0)
+
+
 def _link(_):
     os.symlink("/etc/passwd", CONVERTED)
 
@@ -90,6 +116,6 @@ def _write(line):
 
 
 _ACTS = {
-    "refuse": _refuse, "raise": _raise, "take memory": _take_memory, "crash": _crash, "wait": _wait, "link": _link,
-    "say": _say_as_told, "nothing": lambda _: {},
+    "refuse": _refuse, "raise": _raise, "take memory": _take_memory, "crash": _crash, "signal": _signal, "wait": _wait,
+    "fill": _fill, "litter": _litter, "nest": _nest, "link": _link, "say": _say_as_told, "nothing": lambda _: {},
 }  # fmt: skip

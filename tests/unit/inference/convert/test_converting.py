@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference import scratch as scratching
 from inference.confinement import parent
 from inference.convert import converting
 from inference.convert.converting import Conversion, ConversionLimits, Source, run_source
@@ -69,6 +70,10 @@ def test_what_is_not_installed_is_refused_with_the_command(source, monkeypatch):
         ("wait", ConversionLimits(time_s=1.5), "timed_out", "longer than 1.5 s"),
         ("take memory", ConversionLimits(30, 64 << 20), "memory", "more than 64 MiB"),
         ("crash", LIMITS, "crashed", "SIGSEGV"),
+        ("signal", LIMITS, "crashed", "exit status -40"),
+        ("fill", ConversionLimits(30, 256 << 20, 64 << 20), "failed", "more than 64 MiB"),
+        ("nest", LIMITS, "failed", "gave no answer"),
+        ("litter", LIMITS, "failed", "too many files"),
         ("nothing", LIMITS, "failed", "without a model"),
         ("link", LIMITS, "failed", "Permission denied"),
     ],
@@ -79,6 +84,19 @@ def test_each_end_has_its_code(source, scratch, act, limits, code, words):
     assert found == code
     assert words in message
     assert not any(scratch.iterdir())
+
+
+def test_nested_folders_would_stay(source, scratch, monkeypatch):
+    """Negative control."""
+    remove_deep = scratching._remove_deep
+    monkeypatch.setattr(scratching, "_remove_deep", lambda _: None)
+
+    refusal_of(source(act="nest"))
+    left = [path for path in scratch.iterdir() if path.is_dir()]
+
+    assert len(left) == 1
+    remove_deep(left[0])
+    assert not left[0].exists()
 
 
 def test_a_host_that_cannot_confine_converts_nothing(source, monkeypatch):
