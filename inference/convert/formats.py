@@ -9,7 +9,7 @@ from inference.confinement.guard import why_not_confined
 from inference.convert.environments import state_of
 from registry.intake.source_formats import SeenFile, SourceFormat
 
-_PICKLED = re.compile(rb"\x80[\x02-\x05].", re.DOTALL)
+_PICKLED = re.compile(rb"\x80[\x02-\x05].|\x78[\x01\x5e\x9c\xda]", re.DOTALL)  # or compressed by joblib
 _XGBOOST = re.compile(rb"\{.{0,64}?(?:learner|version)", re.DOTALL)
 
 
@@ -46,6 +46,10 @@ def _format(name: str, label: str, environment: str, **more: object) -> SourceFo
     return SourceFormat(name, label, environment, missing=partial(_missing, name, environment), **more)  # type: ignore[arg-type]
 
 
+_COLUMN_TYPES = {
+    "types": "The types of columns that are recognised wrongly, such as city=string,floor=int64."
+}
+
 FORMATS = {
     one.name: one
     for one in (
@@ -62,13 +66,18 @@ FORMATS = {
             "torchscript", "TorchScript", "torch",
             endings=(".pt", ".pth", ".torchscript"), recognises=_is_torchscript, is_program=True, needs_shapes=True,
             options={
-                "dtypes": "The types of the inputs, in order, such as int64,float32; by default float32.",
+                "dtypes": "The types of the inputs, in order or by name, such as int64 or ids=int64; by default float32.",
+                "inputs": "The names of the inputs in order, if they are not those that the module has.",
                 "outputs": "Names for the outputs, in order, such as scores,boxes.",
+                "varying": "Axes whose sizes vary besides the batch, such as image=2,image=3.",
+                "sizes": "Sizes at which the module works, for axes that vary, such as image_2=64; by default 16.",
+                "fixed_batch": "The inputs whose first axis is not the batch.",
+                "submodule": "The part of the module to convert, such as _model.",
             },
         ),
         _format(
             "skops", "scikit-learn (skops)", "sklearn",
-            endings=(".skops",), recognises=lambda file: "schema.json" in file.entries,
+            endings=(".skops",), recognises=lambda file: "schema.json" in file.entries, options=_COLUMN_TYPES,
         ),
         _format(
             "xgboost", "XGBoost (JSON or UBJSON)", "sklearn", endings=(".json", ".ubj"), recognises=_is_xgboost,
@@ -79,7 +88,7 @@ FORMATS = {
         ),
         _format(
             "pickle", "scikit-learn (pickle or joblib)", "sklearn",
-            endings=(".pkl", ".pickle", ".joblib"), is_program=True,
+            endings=(".pkl", ".pickle", ".joblib"), is_program=True, options=_COLUMN_TYPES,
             recognises=lambda file: file.name.endswith((".pkl", ".pickle", ".joblib")) and bool(_PICKLED.match(file.head)),
         ),
     )

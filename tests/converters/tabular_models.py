@@ -109,6 +109,17 @@ def write_trees(folder: Path) -> None:
         early_stopping_rounds=10,
         verbose_eval=False,
     ).save_model(folder / "xgboost early.json")
+    kinds = ["q", "c", "q", "q", "q"]
+    data = xgboost.DMatrix(
+        np.abs(numbers).round(),
+        amount,
+        feature_types=kinds,
+        feature_names=list("abcde"),
+        enable_categorical=True,
+    )
+    xgboost.train({}, data, 5).save_model(folder / "xgboost categories.json")
+    xgboost.XGBRegressor(n_estimators=3).fit(numbers, numbers[:, :2]).save_model(folder / "xgboost two.json")
+    data = xgboost.DMatrix(numbers, amount)
     xgboost.train({"booster": "dart"}, data, 5).save_model(folder / "xgboost dart.json")
 
     quiet = {"verbosity": -1, "seed": 1}
@@ -127,6 +138,24 @@ def write_trees(folder: Path) -> None:
         )
         settings = {**quiet, "objective": objective} | ({"num_class": 3} if objective == "multiclass" else {})
         lightgbm.train(settings, data, 20).save_model(folder / f"lightgbm {objective}.txt")
+    with_categories = numbers.copy()
+    with_categories[:, 1] = rng.integers(0, 12, 400)
+    data = lightgbm.Dataset(
+        with_categories, amount + (with_categories[:, 1] % 3) * 5, categorical_feature=[1]
+    )
+    lightgbm.train({**quiet, "min_data_per_group": 5}, data, 20).save_model(
+        folder / "lightgbm categories.txt"
+    )
+    for name, settings in {
+        "alpha": {"objective": "quantile", "alpha": 0.8},
+        "zeros": {"zero_as_missing": True},
+        "forest": {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.6},
+        "sigmoid": {"objective": "binary", "sigmoid": 2.0},
+        "sqrt": {"reg_sqrt": True},
+    }.items():
+        values = np.where(rng.random(numbers.shape) < 0.3, 0, numbers)
+        data = lightgbm.Dataset(values, three > 0 if name == "sigmoid" else amount)
+        lightgbm.train({**quiet, **settings}, data, 20).save_model(folder / f"lightgbm {name}.txt")
     data = lightgbm.Dataset(numbers, amount)
     lightgbm.train({**quiet, "objective": lambda found, data: (found, found * 0 + 1)}, data, 3).save_model(
         folder / "lightgbm custom.txt"

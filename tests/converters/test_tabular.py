@@ -44,7 +44,7 @@ def texts(count):
 # File: inputs.
 MODELS = {
     "logistic.skops": numbers, "forest.skops": numbers, "gradient.skops": numbers, "boosting.skops": numbers,
-    "columns.skops": rows, "xgboost.json": gaps, "lightgbm.txt": numbers,
+    "columns.skops": rows, "xgboost.json": gaps, "lightgbm.txt": gaps,
     # the same in other formats, and other kinds of models
     "forest.joblib": numbers, "boosting.pkl": numbers, "columns.joblib": rows, "xgboost.ubj": gaps,
     "hist.skops": gaps, "svc.skops": numbers, "words.skops": texts,
@@ -55,6 +55,7 @@ XGBOOST = (
     "reg squaredlogerror", "count poisson", "reg gamma", "reg tweedie", "rank pairwise", "rank ndcg", "rank map",
 )  # fmt: skip
 LIGHTGBM = (
+    "alpha",
     "binary", "multiclass", "regression_l1", "huber", "quantile", "poisson", "gamma", "tweedie", "lambdarank",
 )  # fmt: skip
 MODELS |= {f"xgboost {name}.json": gaps for name in XGBOOST} | {
@@ -164,8 +165,15 @@ REFUSALS = {
     "outliers.skops": "neither a classifier nor a regressor",
     "unfitted.skops": "is not fitted",
     "xgboost dart.json": "“dart” has no faithful form",
+    "xgboost categories.json": "Encode them as numbers",
+    "xgboost two.json": "several targets at once",
     "xgboost reg logistic.json": "“reg:logistic” has no faithful form",
     "xgboost binary logitraw.json": "“binary:logitraw” has no faithful form",
+    "lightgbm categories.txt": "Encode them as numbers",
+    "lightgbm zeros.txt": "Train without zero_as_missing",
+    "lightgbm forest.txt": "boosting “rf” has no faithful form",
+    "lightgbm sigmoid.txt": "(sigmoid:2)",
+    "lightgbm sqrt.txt": "(sqrt)",
     "lightgbm custom.txt": "objective is “none”",
     "lightgbm fair.txt": "objective is “fair”",
     "lightgbm mape.txt": "objective is “mape”",

@@ -72,14 +72,34 @@ def test_the_onnx_file_answers_like_torch(source, parities, name):
     check_parity(source(name, **options), inputs, parities, name=f"{name}.pt")
 
 
+def test_options_are_understood_as_people_write_them(source, parities):
+    """Stored shapes have sizes only, and keep no order."""
+    options = {
+        "shapes": {"numbers": [1, 4], "words": [1, 3]},
+        "inputs": "words, numbers",
+        "dtypes": "int64,float32",
+        "varying": "words=1",
+        "sizes": "words_1=5",
+        "outputs": "mixed, shares",
+    }
+    inputs = each(lambda n, length: {"words": whole(n, length), "numbers": floats(n, 4)})
+
+    facts = check_parity(source("two", **options), inputs, parities, name="two.pt, options")
+
+    assert [(one["name"], one["type"], one["shape"]) for one in facts["inputs"]] == [
+        ("words", "int64", ["batch", "words_1"]), ("numbers", "float32", ["batch", 4]),
+    ]  # fmt: skip
+    assert [one["name"] for one in facts["outputs"]] == ["mixed", "shares"]
+
+
 def test_silero_vad_of_its_package(parities, tmp_path):
     """A voice detector; the file keeps state between calls, but a part of it takes and returns the state."""
     path = package_file("silero-vad", "silero_vad/data/silero_vad.jit", tmp_path)
     options = {
         "submodule": "_model",
         "shapes": {"x": [-1, 576], "state": [2, "batch", 128]},
-        "fixed_batch": ["state"],
-        "outputs": ["speech", "next_state"],
+        "fixed_batch": "state",
+        "outputs": "speech,next_state",
     }
     inputs = [{"x": 0.1 * floats(batch, 576), "state": floats(2, batch, 128)} for batch in BATCHES]
 
@@ -122,6 +142,12 @@ REFUSALS = {
     "a size that is none": ("mlp", {"shapes": {"x": [-1, 0]}}, "is not one"),
     "a type that is none": ("mlp", {"shapes": {"x": [-1, 4]}, "dtypes": "complex64"}, "must be one of"),
     "too few names": ("two", {**MODELS["two"][0], "outputs": ["one"]}, "returns 2 tensors"),
+    "names without an order": (
+        "two",
+        {"shapes": {"words": [1, 5], "more": [1, 4]}},
+        "state all their names under “inputs”",
+    ),
+    "sizes that are none": ("mlp", {"shapes": {"x": [-1, 4]}, "sizes": "batch=many"}, "such as steps=16"),
     "an axis that cannot vary": ("mlp", {"shapes": {"x": [-1, "n"]}, "sizes": {"n": 4}}, "“n” cannot vary"),
     "state": ("counter", {"shapes": {"x": [-1, 4]}}, "keeps state between calls"),
     "no such part": ("counter", {"shapes": {"x": [-1, 4]}, "submodule": "outer"}, "it has “inner”"),

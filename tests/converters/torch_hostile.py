@@ -91,8 +91,9 @@ class Overwrite(nn.Module):
         self.path = SECRET
 
     def forward(self, x: Tensor) -> Tensor:
-        torch.from_file(self.path, True, 6, dtype=torch.uint8).fill_(120)
-        return x
+        mapped = torch.from_file(self.path, True, 6, dtype=torch.uint8)
+        mapped.fill_(120)
+        return x + mapped.float()
 
 
 class Endless(nn.Module):
@@ -106,7 +107,7 @@ class Greedy(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         kept = [x]
         for _ in range(100_000):
-            kept.append(torch.ones(4_000_000))
+            kept.append(torch.rand(4_000_000))
         return torch.stack(kept[1:]).sum(dim=0) + x
 
 

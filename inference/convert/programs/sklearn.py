@@ -206,7 +206,7 @@ def _check_is_model(model: Any) -> None:
 # Objective: whether it is a classifier's. Those whose converted files agree; others are refused.
 _XGBOOST_OBJECTIVES = {
     "binary:logistic": True, "multi:softprob": True, "multi:softmax": True,
-    "reg:squarederror": False, "reg:absoluteerror": False, "reg:pseudohubererror": False, "reg:quantileerror": False,
+    "reg:squarederror": False, "reg:absoluteerror": False, "reg:pseudohubererror": False,
     "reg:squaredlogerror": False, "count:poisson": False, "reg:gamma": False, "reg:tweedie": False,
     "rank:pairwise": False, "rank:ndcg": False, "rank:map": False,
 }  # fmt: skip
@@ -232,7 +232,7 @@ def _wrap_xgboost(booster: Any) -> _Loaded:
 
     learner = json.loads(booster.save_config())["learner"]
     objective = learner["objective"]["name"]
-    _check_xgboost(objective, learner["gradient_booster"]["name"])
+    _check_xgboost(booster, objective)
     classes = int(learner["learner_model_param"]["num_class"])
     kind = xgboost.XGBClassifier if _XGBOOST_OBJECTIVES[objective] else xgboost.XGBRegressor
     model = kind(objective=objective)
@@ -243,13 +243,21 @@ def _wrap_xgboost(booster: Any) -> _Loaded:
     return _Loaded(model, "xgboost-cpu", notes)
 
 
-def _check_xgboost(objective: str, booster: str) -> None:
+def _check_xgboost(booster: Any, objective: str) -> None:
+    learner = json.loads(booster.save_config())["learner"]
+    kind = learner["gradient_booster"]["name"]
     if objective not in _XGBOOST_OBJECTIVES:
         raise Refused(
             f"XGBoost's objective “{objective}” has no faithful form in ONNX. Those that have: {', '.join(_XGBOOST_OBJECTIVES)}."
         )
-    if booster != "gbtree":
-        raise Refused(f"XGBoost's booster “{booster}” has no faithful form in ONNX. Train with “gbtree”.")
+    if kind != "gbtree":
+        raise Refused(f"XGBoost's booster “{kind}” has no faithful form in ONNX. Train with “gbtree”.")
+    if "c" in (booster.feature_types or ()):
+        raise Refused(
+            "XGBoost's own categories have no faithful form in ONNX. Encode them as numbers before training."
+        )
+    if int(learner["learner_model_param"].get("num_target", 1)) > 1:
+        raise Refused("The model predicts several targets at once. Save one for each.")
 
 
 def _up_to_best_iteration(booster: Any) -> tuple[Any, tuple[str, ...]]:
@@ -268,7 +276,6 @@ def _up_to_best_iteration(booster: Any) -> tuple[Any, tuple[str, ...]]:
 
 _LIGHTGBM_OBJECTIVES = (
     "binary", "multiclass", "regression", "regression_l1", "huber", "quantile", "poisson", "gamma", "tweedie", "lambdarank",
-    "rank_xendcg",
 )  # fmt: skip
 
 
@@ -382,7 +389,7 @@ def _columns(transformer: Any, options: dict[str, Any]) -> list[_Input]:
     names = [str(name) for name in transformer.feature_names_in_]
     if len(names) > _MAX_COLUMNS:
         raise Refused(f"The model takes {len(names):,} columns; at most {_MAX_COLUMNS:,} can be inputs.")
-    stated = options.get("types") or {}
+    stated = _stated_types(options)
     types: dict[str, str] = {}
     for _, step, columns in transformer.transformers_:
         if not isinstance(step, str) or step == "passthrough":
@@ -394,6 +401,15 @@ def _columns(transformer: Any, options: dict[str, Any]) -> list[_Input]:
             f"“types” may name columns of the model, each as one of {', '.join(_TYPES)}; not {_quoted(unknown)}."
         )
     return [_Input(name, stated.get(name, types[name]), 1, is_column=True) for name in names if name in types]
+
+
+def _stated_types(options: dict[str, Any]) -> dict[str, str]:
+    """By column: a mapping, or as people write it, `city=string,age=float`."""
+    stated = options.get("types") or {}
+    if isinstance(stated, dict):
+        return stated
+    pairs = [one.rpartition("=") for one in str(stated).split(",") if one.strip()]
+    return {name.strip(): kind.strip() for name, _, kind in pairs}
 
 
 def _column_names(names: Sequence[str], columns: Any) -> list[str]:
@@ -601,7 +617,7 @@ def _trees_of(library: str, last: Any) -> tuple[Sequence[Any], Sequence[Any], An
         from onnxmltools.convert.lightgbm.operator_converters import LightGbm
 
         _check_lightgbm(last.booster_.dump_model(num_iteration=1))
-        LightGbm.dump_booster_model = _dump_with_float32_thresholds(LightGbm.dump_booster_model)
+        LightGbm.dump_booster_model = _dump_for_onnx(LightGbm.dump_booster_model)
         return [LGBMClassifier], [LGBMRegressor, LGBMRanker], LightGbm.convert_lightgbm
     return [], [], None
 
@@ -615,33 +631,43 @@ def _prepare_xgboost(model: Any) -> None:
     booster, _ = _up_to_best_iteration(model.get_booster())
     learner = json.loads(booster.save_config())["learner"]
     objective = "custom" if callable(model.objective) else learner["objective"]["name"]
-    _check_xgboost(objective, learner["gradient_booster"]["name"])
-    if (
-        objective == "multi:softmax"
-    ):  # the same trees; the converter would leave out the softmax of predict_proba()
+    _check_xgboost(booster, objective)
+    if objective == "multi:softmax":  # the same trees, but the converter would leave out the softmax
         objective = "multi:softprob"
         booster.set_param({"objective": objective})
     booster.feature_names, booster.feature_types = None, None  # it wants f0, f1 …
     model._Booster, model.objective = booster, objective
 
 
-def _dump_with_float32_thresholds(dump: Callable[..., Any]) -> Callable[..., Any]:
-    """Round thresholds down to float32: rounded up, a feature that lies above one would be seen below it."""
+def _dump_for_onnx(dump: Callable[..., Any]) -> Callable[..., Any]:
+    """Let onnxmltools see trees that follow LightGBM's rules in float32, too. Raises Refused."""
     import numpy as np
 
-    def dump_rounded(*arguments: Any, **named: Any) -> Any:
+    def dump_changed(*arguments: Any, **named: Any) -> Any:
         found, info = dump(*arguments, **named)
-        for nodes in info["decision_nodes"] if info else ():
+        for nodes in info["decision_nodes"]:
             for node in nodes:
-                if node.get("decision_type") == "<=":
-                    exact = float(node["threshold"])
-                    rounded = np.float32(exact)
-                    node["threshold"] = float(
-                        np.nextafter(rounded, np.float32(-np.inf)) if float(rounded) > exact else rounded
+                if "decision_type" not in node:
+                    continue
+                if node.get("missing_type") == "Zero":
+                    raise Refused(
+                        "LightGBM takes zeros for missing here, which ONNX cannot. Train without zero_as_missing."
                     )
+                if node["decision_type"] != "<=":
+                    raise Refused(
+                        "LightGBM's own categories have no faithful form in ONNX. Encode them as numbers before training."
+                    )
+                exact = float(node["threshold"])
+                # Rounded up, a feature that lies above the threshold would be seen below it
+                rounded = np.float32(exact)
+                if float(rounded) > exact:
+                    rounded = np.nextafter(rounded, np.float32(-np.inf))
+                node["threshold"] = float(rounded)
+                if node.get("missing_type") == "None":  # a missing value is then taken for zero
+                    node["default_left"] = exact >= 0
         return found, info
 
-    return dump_rounded
+    return dump_changed
 
 
 def _rename_outputs(model: Any, names: Sequence[str]) -> None:

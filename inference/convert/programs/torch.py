@@ -12,7 +12,7 @@ from inference.convert.programs.base import CONVERTED, Job, Program, Refused, ru
 OPSET = 17  # the newest that the exporter of TorchScript covers without gaps
 _BATCH, _BATCH_SIZE, _AXIS_SIZE = "batch", 2, 16
 _DTYPES = ("float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
-_MAX_INPUTS, _MAX_AXES, _MAX_NAMED = 64, 8, 10
+_MAX_INPUTS, _MAX_AXES, _MAX_SIZE, _MAX_NAMED = 64, 8, 1 << 20, 10
 _HOW_TO_STATE_SHAPES = (
     "State the shape of each input under “shapes”, such as {“image”: [-1, 3, 224, 224]}; -1 or a name stands for a size that"
     " varies."
@@ -177,25 +177,30 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def _inputs(job: Job, module: Any) -> list[_Input]:
+    """The inputs in the order in which the module takes them."""
     arguments = _arguments(module)
     stated = job.options.get("shapes")
     if not stated:
         raise Refused(
             f"A TorchScript file does not state its inputs. {_HOW_TO_STATE_SHAPES} The module takes {', '.join(arguments)}."
         )
-    shapes = _by_name(job, stated)
-    if not len(shapes) <= min(len(arguments), _MAX_INPUTS):
+    shapes = _by_name(job, stated, arguments)
+    if len(shapes) > min(len(arguments), _MAX_INPUTS):
         raise Refused(
             f"“shapes” states {len(shapes)} inputs, but the module takes {len(arguments)}: {', '.join(arguments)}."
         )
-    if set(shapes) <= set(arguments):  # stored options may have lost their order
-        shapes = {name: shapes[name] for name in arguments if name in shapes}
-    dtypes = job.options.get("dtypes") or {}
+    dtypes, varying = _dtypes(job, list(shapes)), _pairs(job, "varying")
+    fixed = _listed(job, "fixed_batch")
     return [
         _Input(
             name,
-            _dtype(name, dtypes if isinstance(dtypes, str) else dtypes.get(name, "float32")),
-            _shape(name, shape, has_fixed_batch=_has_fixed_batch(job, name)),
+            _dtype(name, dtypes.get(name, "float32")),
+            _shape(
+                name,
+                shape,
+                varying=[axis for one, axis in varying if one == name],
+                has_fixed_batch=name in fixed,
+            ),
         )
         for name, shape in shapes.items()
     ]
@@ -213,18 +218,53 @@ def _arguments(module: Any) -> list[str]:
     return [one.name for one in arguments if str(one.type) in {"Tensor", "Optional[Tensor]"}]
 
 
-def _by_name(job: Job, stated: Any) -> dict[str, Any]:
-    if isinstance(stated, dict):
-        order = job.options.get("inputs") or list(stated)
-        if sorted(order) != sorted(stated):
-            raise Refused("“inputs” and “shapes” must name the same inputs.")
-        return {str(name): stated[name] for name in order}
+def _by_name(job: Job, stated: Any, arguments: Sequence[str]) -> dict[str, Any]:
+    """By the module's own names, else by the order that is stated: stored options do not keep theirs."""
+    order = _listed(job, "inputs")
     if isinstance(stated, list):
-        names = job.options.get("inputs") or [f"input_{number}" for number in range(len(stated))]
+        names = order or [f"input_{number}" for number in range(len(stated))]
         if len(names) != len(stated):
             raise Refused(f"“inputs” has {len(names)} names for {len(stated)} shapes.")
-        return {str(name): shape for name, shape in zip(names, stated, strict=True)}
-    raise Refused(f"“shapes” cannot be read. {_HOW_TO_STATE_SHAPES}")
+        return dict(zip(names, stated, strict=True))
+    if not isinstance(stated, dict):
+        raise Refused(f"“shapes” cannot be read. {_HOW_TO_STATE_SHAPES}")
+    if not order and set(stated) <= set(arguments):
+        order = [name for name in arguments if name in stated]
+    if not order and len(stated) == 1:
+        order = list(stated)
+    if sorted(order) != sorted(stated):
+        raise Refused(
+            f"The module takes {', '.join(arguments)}. Give the inputs these names, or state all their names under “inputs”, in"
+            " this order."
+        )
+    return {name: stated[name] for name in order}
+
+
+def _dtypes(job: Job, names: Sequence[str]) -> dict[str, str]:
+    """One for all inputs, one for each in order, or by name."""
+    named = _pairs(job, "dtypes")
+    if all(key for key, _ in named):
+        return dict(named)
+    found = [value for _, value in named]
+    return dict(zip(names, found * len(names) if len(found) == 1 else found, strict=False))
+
+
+def _listed(job: Job, option: str) -> list[str]:
+    """A list, or its items in a text with commas, which is how people write it."""
+    stated = job.options.get(option) or []
+    parts = stated.split(",") if isinstance(stated, str) else stated if isinstance(stated, list) else []
+    return [str(part).strip() for part in parts if str(part).strip()]
+
+
+def _pairs(job: Job, option: str) -> list[tuple[str, str]]:
+    """What is stated by name: a mapping, or `name=value` in a list; without a name where none is given."""
+    stated = job.options.get(option)
+    if isinstance(stated, dict):
+        return [(str(name), str(value)) for name, value in stated.items()]
+    return [
+        (name.strip(), value.strip())
+        for name, _, value in (one.rpartition("=") for one in _listed(job, option))
+    ]
 
 
 def _dtype(name: str, dtype: Any) -> str:
@@ -233,12 +273,7 @@ def _dtype(name: str, dtype: Any) -> str:
     return str(dtype)
 
 
-def _has_fixed_batch(job: Job, name: str) -> bool:
-    fixed = job.options.get("fixed_batch") or []
-    return fixed is True or (isinstance(fixed, list) and name in fixed)
-
-
-def _shape(name: str, shape: Any, *, has_fixed_batch: bool) -> tuple[int | str, ...]:
+def _shape(name: str, shape: Any, *, varying: Sequence[str], has_fixed_batch: bool) -> tuple[int | str, ...]:
     """The first axis is the batch, whose size varies, unless the owner says that it is fixed."""
     if not isinstance(shape, list) or len(shape) > _MAX_AXES:
         raise Refused(
@@ -251,7 +286,7 @@ def _shape(name: str, shape: Any, *, has_fixed_batch: bool) -> tuple[int | str, 
             axes.append(size)
         elif not isinstance(size, int) or isinstance(size, bool) or size == 0 or size < -1:
             raise Refused(f"The size {size!r} in the shape of “{name}” is not one. {_HOW_TO_STATE_SHAPES}")
-        elif size == -1 or is_batch:
+        elif size == -1 or is_batch or str(number) in varying:
             axes.append(_BATCH if is_batch else f"{name}_{number}")
         else:
             axes.append(size)
@@ -259,21 +294,26 @@ def _shape(name: str, shape: Any, *, has_fixed_batch: bool) -> tuple[int | str, 
 
 
 def _example_sizes(job: Job, inputs: Sequence[_Input]) -> dict[str, int]:
-    stated = job.options.get("sizes") or {}
-    if not isinstance(stated, dict) or not all(type(size) is int and size > 0 for size in stated.values()):
-        raise Refused("“sizes” must name axes that vary, each with a size at which the module works.")
+    """A size at which the module is tried, for each axis that varies: as stated, else some."""
+    stated = dict(_pairs(job, "sizes"))
+    if not all(size.isascii() and size.isdigit() and 0 < int(size) <= _MAX_SIZE for size in stated.values()):
+        raise Refused(
+            "“sizes” must name axes that vary, each with a size at which the module works, such as steps=16."
+        )
     axes = {axis for one in inputs for axis in one.varying.values()}
-    return {axis: stated.get(axis, _BATCH_SIZE if axis == _BATCH else _AXIS_SIZE) for axis in sorted(axes)}
+    return {
+        axis: int(stated.get(axis, _BATCH_SIZE if axis == _BATCH else _AXIS_SIZE)) for axis in sorted(axes)
+    }
 
 
 # What comes out
 
 
 def _output_names(job: Job, count: int) -> list[str]:
-    names = job.options.get("outputs") or [f"output_{number}" for number in range(count)]
+    names = _listed(job, "outputs") or [f"output_{number}" for number in range(count)]
     if len(names) != count:
         raise Refused(f"“outputs” has {len(names)} names, but the module returns {count} tensors.")
-    return [str(name) for name in names]
+    return names
 
 
 def _output_shapes(module: Any, inputs: Sequence[_Input], sizes: dict[str, int]) -> list[list[int | str]]:
