@@ -36,7 +36,7 @@ DEFAULT_LIMITS = ConversionLimits()
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceFile:
     """A file to convert, its format, and what its owner states: the sizes of inputs, the signature's key."""
 
     path: Path
@@ -51,7 +51,7 @@ class Source:
 class Conversion:
     """A converted file, in a folder that is removed at the end; a context manager."""
 
-    def __init__(self, source: Source, *, limits: ConversionLimits = DEFAULT_LIMITS) -> None:
+    def __init__(self, source: SourceFile, *, limits: ConversionLimits = DEFAULT_LIMITS) -> None:
         self._source, self._limits = source, limits
         self._open = ExitStack()
 
@@ -71,7 +71,7 @@ class Conversion:
 
 
 def run_source(
-    source: Source, inputs: Sequence[Arrays], *, limits: ConversionLimits = DEFAULT_LIMITS
+    source: SourceFile, inputs: Sequence[Arrays], *, limits: ConversionLimits = DEFAULT_LIMITS
 ) -> list[dict[str, Any]]:
     """The answers of the format's own runtime to each set of inputs. Raises ConversionRefused."""
     with ScratchFolder("convert") as folder:
@@ -86,7 +86,7 @@ def run_source(
         return _read_outputs(folder / OUTPUTS, len(inputs))
 
 
-def _do(what: str, source: Source, folder: Path, limits: ConversionLimits) -> dict[str, Any]:
+def _do(what: str, source: SourceFile, folder: Path, limits: ConversionLimits) -> dict[str, Any]:
     environment = source.kind.environment
     python = python_of(environment)
     if python is None:

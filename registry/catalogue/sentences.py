@@ -71,6 +71,10 @@ def _origin(parent: str | None, slug: str) -> str:
     return f", derived from {f'version {number}' if model == slug else 'a version of another Model'}"
 
 
+def _convert_version(change: RecordedChange) -> str:
+    return f"converted {_version(change)} from {change.after.get('format', 'another format')}"
+
+
 def _start_check(change: RecordedChange) -> str:
     return f"started checking {_version(change)}"
 
@@ -145,6 +149,7 @@ CATALOGUE_SENTENCES = {
     "create_model": Sentence(_create_model, step="created the Model"),
     "edit_model": Sentence(_edit_model, step="edited it"),
     "register_version": Sentence(_register_version, step="registered version {number}"),
+    "convert_version": Sentence(_convert_version, step=""),
     "start_check": Sentence(_start_check, step=""),
     "pass_check": Sentence(_pass_check, step="passed its check"),
     "fail_check": Sentence(_fail_check, step="failed its check"),

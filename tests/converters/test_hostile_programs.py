@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from inference.confinement import parent
-from inference.convert.converting import Conversion, ConversionLimits, Source, run_source
+from inference.convert.converting import Conversion, ConversionLimits, SourceFile, run_source
 from inference.convert.errors import ConversionRefused
 from tests.converters.conftest import make_models
 from tests.support.converter_programs import UNGUARDED_START
@@ -35,7 +35,7 @@ class Scene:
     listener: socket.socket
     signals: list[int] = field(default_factory=list)
 
-    def effects(self, source: Source) -> set[str]:
+    def effects(self, source: SourceFile) -> set[str]:
         """What running and converting the file brought to light, or changed."""
         self._reset()
         found = (
@@ -59,7 +59,7 @@ class Scene:
         self.signals.clear()
 
 
-def _run(source: Source) -> bytes:
+def _run(source: SourceFile) -> bytes:
     try:
         (answer,) = run_source(source, [{"input": np.ones((1, 6), np.float32)}], limits=LIMITS)
     except ConversionRefused as refused:
@@ -68,7 +68,7 @@ def _run(source: Source) -> bytes:
     return b"".join(np.nan_to_num(one).astype(np.uint8).tobytes() for one in answer.values())
 
 
-def _convert(source: Source) -> bytes:
+def _convert(source: SourceFile) -> bytes:
     try:
         with Conversion(source, limits=LIMITS) as converted:
             content = converted.path.read_bytes()
@@ -113,7 +113,7 @@ def torchscript(scene, tmp_path):
     folder = tmp_path / "files"
     folder.mkdir()
     make_models("torch", "torch_hostile.py", folder, secret, marker)
-    return lambda name: Source(folder / f"{name}.pt", "torchscript", {"shapes": {"input": [-1, 6]}})
+    return lambda name: SourceFile(folder / f"{name}.pt", "torchscript", {"shapes": {"input": [-1, 6]}})
 
 
 def test_the_kernel_refuses_what_torchscript_does(scene, torchscript):
@@ -183,7 +183,7 @@ def pickled(scene, tmp_path):
             "port": scene.listener.getsockname()[1],
         }
         path.write_bytes(pickle.dumps(Hostile(PICKLES[case][0].format(**places))))
-        return Source(path, "pickle")
+        return SourceFile(path, "pickle")
 
     return make
 
@@ -226,7 +226,7 @@ def test_skops_does_not_call_what_a_file_names(scene, files, tmp_path):
                 content = json.dumps(schema).encode()
             new.writestr(name, content)
 
-    with pytest.raises(ConversionRefused) as caught, Conversion(Source(path, "skops")):
+    with pytest.raises(ConversionRefused) as caught, Conversion(SourceFile(path, "skops")):
         pass
 
     assert caught.value.code == "refused"
@@ -286,7 +286,7 @@ def outcomes(files, tmp_path, name, count):
         path = tmp_path / f"{seed}-{name}"
         path.write_bytes(mutant(content, seed))
         try:
-            with Conversion(Source(path, format_, options), limits=LIMITS):
+            with Conversion(SourceFile(path, format_, options), limits=LIMITS):
                 return "converted"
         except ConversionRefused as refused:
             return refused.code

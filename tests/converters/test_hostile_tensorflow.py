@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from inference.confinement import parent
-from inference.convert.converting import Conversion, ConversionLimits, Source, run_source
+from inference.convert.converting import Conversion, ConversionLimits, SourceFile, run_source
 from inference.convert.errors import ConversionRefused
 from tests.converters.conftest import make_models
 from tests.support.converter_programs import UNGUARDED_START
@@ -35,11 +35,11 @@ class Scene:
     private: Path
     listener: socket.socket
 
-    def source(self, name: str) -> Source:
+    def source(self, name: str) -> SourceFile:
         path = self.folder / f"{name}.tar"
         with tarfile.open(path, "w") as archive:
             archive.add(self.folder / name, name)
-        return Source(path, "saved_model")
+        return SourceFile(path, "saved_model")
 
     def effects(self, name: str) -> set[str]:
         """What running it and converting it brought to light, or changed."""
@@ -167,7 +167,7 @@ MUTANT_INPUTS = [{"features": np.ones((2, 8), np.float32)}]
 
 def end_of(path: Path, format: str) -> str:
     """Convert it, then run it; how both ended."""
-    source, ends = Source(path, format), []
+    source, ends = SourceFile(path, format), []
     try:
         with Conversion(source, limits=LIMITS):
             ends.append("converted")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inference.convert.converting import Conversion, Source
+from inference.convert.converting import Conversion, SourceFile
 from inference.convert.errors import ConversionRefused
 from tests.converters.conftest import make_models
 from tests.converters.packages import package_file
@@ -73,7 +73,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def source(folder):
     def make(name, **options):
-        return Source(folder / name, FORMATS["." + name.rpartition(".")[2]], options)
+        return SourceFile(folder / name, FORMATS["." + name.rpartition(".")[2]], options)
 
     return make
 
@@ -102,8 +102,8 @@ def test_alt_profanity_check_of_its_package(parities, tmp_path):
         found[np.arange(count)[:, None], rng.integers(0, 15_442, (count, 12))] = rng.random((count, 12))
         inputs.append({"input": found})
 
-    facts = check_parity(Source(model, "pickle"), inputs, parities, name="alt-profanity-check")
-    code, message = refusal_of(Source(words, "pickle"))
+    facts = check_parity(SourceFile(model, "pickle"), inputs, parities, name="alt-profanity-check")
+    code, message = refusal_of(SourceFile(words, "pickle"))
 
     assert facts["model"] == "CalibratedClassifierCV"
     assert (code, "TfidfVectorizer, which is neither a classifier nor a regressor" in message) == (
@@ -198,6 +198,6 @@ def test_other_files_are_refused(tmp_path, format, content):
     path = tmp_path / "model"
     path.write_bytes(content)
 
-    code, message = refusal_of(Source(path, format))
+    code, message = refusal_of(SourceFile(path, format))
 
     assert code == "refused", message

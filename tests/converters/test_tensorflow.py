@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from inference.convert.converting import Conversion, Source, run_source
+from inference.convert.converting import Conversion, SourceFile, run_source
 from inference.convert.errors import ConversionRefused
 from tests.converters.conftest import make_models
 
@@ -70,11 +70,11 @@ def folder(tmp_path_factory):
 def source(folder, tmp_path):
     def make(name, **options):
         if name.endswith(".tflite"):
-            return Source(folder / name, "tflite", options)
+            return SourceFile(folder / name, "tflite", options)
         path = tmp_path / f"{name}.tar"
         with tarfile.open(path, "w") as archive:
             archive.add(folder / name, name)
-        return Source(path, "saved_model", options)
+        return SourceFile(path, "saved_model", options)
 
     return make
 
@@ -204,6 +204,6 @@ def test_other_tags_are_refused_by_name(folder, tmp_path):
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
 
-    code, message = refusal_of(Source(path, "saved_model"))
+    code, message = refusal_of(SourceFile(path, "saved_model"))
 
     assert (code, "it has: train" in message) == ("refused", True)

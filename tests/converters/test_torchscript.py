@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from inference.convert.converting import Conversion, Source
+from inference.convert.converting import Conversion, SourceFile
 from inference.convert.errors import ConversionRefused
 from tests.converters.conftest import make_models
 from tests.converters.packages import package_file
@@ -56,7 +56,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def source(folder):
-    return lambda name, **options: Source(folder / f"{name}.pt", "torchscript", options)
+    return lambda name, **options: SourceFile(folder / f"{name}.pt", "torchscript", options)
 
 
 def refusal_of(source):
@@ -103,8 +103,8 @@ def test_silero_vad_of_its_package(parities, tmp_path):
     }
     inputs = [{"x": 0.1 * floats(batch, 576), "state": floats(2, batch, 128)} for batch in BATCHES]
 
-    facts = check_parity(Source(path, "torchscript", options), inputs, parities, name="silero-vad")
-    code, message = refusal_of(Source(path, "torchscript", {"shapes": {"x": [-1, 512]}}))
+    facts = check_parity(SourceFile(path, "torchscript", options), inputs, parities, name="silero-vad")
+    code, message = refusal_of(SourceFile(path, "torchscript", {"shapes": {"x": [-1, 512]}}))
 
     assert facts["outputs"][1] == {"name": "next_state", "type": "float32", "shape": [2, "batch", 128]}
     assert (code, "takes its state as an input" in message) == ("refused", True)
@@ -182,7 +182,7 @@ def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "model.pt"
     path.write_bytes(content)
 
-    assert refusal_of(Source(path, "torchscript", {"shapes": [[-1, 4]]}))[0] == "refused"
+    assert refusal_of(SourceFile(path, "torchscript", {"shapes": [[-1, 4]]}))[0] == "refused"
 
 
 def test_an_archive_without_a_program_is_refused(folder, tmp_path):
@@ -192,7 +192,7 @@ def test_an_archive_without_a_program_is_refused(folder, tmp_path):
             if "/code/" not in name:
                 new.writestr(name, old.read(name))
 
-    assert refusal_of(Source(path, "torchscript", {"shapes": [[-1, 4]]}))[0] == "refused"
+    assert refusal_of(SourceFile(path, "torchscript", {"shapes": [[-1, 4]]}))[0] == "refused"
     shutil.copy(folder / "mlp.pt", path)
-    with Conversion(Source(path, "torchscript", {"shapes": [[-1, 4]]})):
+    with Conversion(SourceFile(path, "torchscript", {"shapes": [[-1, 4]]})):
         pass

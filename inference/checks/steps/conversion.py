@@ -11,7 +11,7 @@ import numpy as np
 from inference.checks.examples import example_rows
 from inference.checks.steps.base import CheckContext, StepFailed, StepPassed, StepSkipped
 from inference.checks.trial import TrialFailed
-from inference.convert.converting import Conversion, Source, run_source
+from inference.convert.converting import Conversion, SourceFile, run_source
 from inference.convert.errors import ConversionRefused
 from inference.engine.errors import RunFailed
 from inference.engine.row_generators import row_generators
@@ -85,7 +85,7 @@ def compare_with_source(context: CheckContext) -> StepPassed:
             "Run it on plain rows where it was made, and upload a file that answers them as the next version.",
         ) from None
     is_quantized = version.origin.get("converted", {}).get("quantized") is True
-    comparison = Comparison(LARGEST_QUANTIZED if is_quantized else LARGEST_DIFFERENCE)
+    comparison = AnswersCompared(LARGEST_QUANTIZED if is_quantized else LARGEST_DIFFERENCE)
     for got, wanted in zip(answers, expected, strict=True):
         comparison.add(got, wanted)
     facts = {"runs": len(inputs), "rows": sum(map(_rows_of, inputs)), **comparison.facts()}
@@ -99,11 +99,11 @@ def compare_with_source(context: CheckContext) -> StepPassed:
     return StepPassed(facts)
 
 
-def source_of(version: Version) -> Source:
+def source_of(version: Version) -> SourceFile:
     source = version.source
     assert source is not None  # noqa: S101  only versions with a source have these steps
     options = {**version.source_options, "shapes": version.input_shapes}
-    return Source(artifacts.path_of(source.sha256), version.source_format, options)
+    return SourceFile(artifacts.path_of(source.sha256), version.source_format, options)
 
 
 @dataclass
@@ -131,7 +131,7 @@ class _OutputSeen:
 
 
 @dataclass
-class Comparison:
+class AnswersCompared:
     """Compares answers, output by output."""
 
     largest: float

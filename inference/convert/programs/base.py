@@ -23,7 +23,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ConverterJob:
     """What the parent wants done with a file, or with a folder that it unpacked."""
 
     format: str
@@ -41,8 +41,8 @@ class Program:
     """
 
     load_packages: Callable[[str], None]
-    convert: Callable[[Job], dict[str, Any]]
-    run: Callable[[Job, list[dict[str, Any]]], list[dict[str, Any]]]
+    convert: Callable[[ConverterJob], dict[str, Any]]
+    run: Callable[[ConverterJob, list[dict[str, Any]]], list[dict[str, Any]]]
 
 
 def run_program(program: Program) -> NoReturn:
@@ -50,7 +50,7 @@ def run_program(program: Program) -> NoReturn:
     config = json.loads(sys.argv[1])
     report = take_stdout()
     die_with(config["parent"])
-    job = Job(config["format"], Path(config["source"]), config["options"])
+    job = ConverterJob(config["format"], Path(config["source"]), config["options"])
     try:
         confine(readable=[job.source], writable=[Path.cwd()])
         result = _limited(program, job, config, report)
@@ -67,7 +67,7 @@ def run_program(program: Program) -> NoReturn:
     os._exit(0)
 
 
-def _limited(program: Program, job: Job, config: dict[str, Any], report: int) -> dict[str, Any]:
+def _limited(program: Program, job: ConverterJob, config: dict[str, Any], report: int) -> dict[str, Any]:
     program.load_packages(job.format)
     limit_resources(
         cpu_s=config["cpu_limit_s"],

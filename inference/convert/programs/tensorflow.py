@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from inference.convert.programs.base import CONVERTED, Job, Program, Refused, run_program
+from inference.convert.programs.base import CONVERTED, ConverterJob, Program, Refused, run_program
 
 OPSET = 17
 _OPSET_OF_ML = 3  # which tf2onnx writes for tables of words
@@ -33,18 +33,18 @@ def _load_packages(_: str) -> None:
     del tensorflow, tf2onnx
 
 
-def _convert(job: Job) -> dict[str, Any]:
+def _convert(job: ConverterJob) -> dict[str, Any]:
     return _convert_saved_model(job) if job.format == "saved_model" else _convert_lite(job)
 
 
-def _run(job: Job, sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _run(job: ConverterJob, sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return _run_saved_model(job, sets) if job.format == "saved_model" else _run_lite(job, sets)
 
 
 # SavedModel
 
 
-def _convert_saved_model(job: Job) -> dict[str, Any]:
+def _convert_saved_model(job: ConverterJob) -> dict[str, Any]:
     from tf2onnx.tf_loader import from_saved_model
 
     name, signature = _signature(job)
@@ -64,7 +64,7 @@ def _convert_saved_model(job: Job) -> dict[str, Any]:
     return _facts(model, inputs, outputs, tag=_TAG, signature=name)
 
 
-def _run_saved_model(job: Job, sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _run_saved_model(job: ConverterJob, sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
     import tensorflow as tf
 
     name, _ = _signature(job)
@@ -77,7 +77,7 @@ def _run_saved_model(job: Job, sets: list[dict[str, Any]]) -> list[dict[str, Any
     return answers
 
 
-def _signature(job: Job) -> tuple[str, Any]:
+def _signature(job: ConverterJob) -> tuple[str, Any]:
     """The signature that was chosen, read from the file without loading it."""
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
@@ -113,7 +113,7 @@ def _ends(infos: Mapping[str, Any]) -> list[dict[str, Any]]:
 # TensorFlow Lite
 
 
-def _convert_lite(job: Job) -> dict[str, Any]:
+def _convert_lite(job: ConverterJob) -> dict[str, Any]:
     interpreter = _interpreter(job)
     signature, renamed = _lite_names(job, interpreter)
     inputs = _lite_ends(interpreter.get_input_details(), renamed)
@@ -123,7 +123,7 @@ def _convert_lite(job: Job) -> dict[str, Any]:
     return _facts(model, inputs, outputs, signature=signature)
 
 
-def _run_lite(job: Job, sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _run_lite(job: ConverterJob, sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
     interpreter = _interpreter(job)
     _, renamed = _lite_names(job, interpreter)
     answers = []
@@ -141,7 +141,7 @@ def _run_lite(job: Job, sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return answers
 
 
-def _interpreter(job: Job) -> Any:
+def _interpreter(job: ConverterJob) -> Any:
     import tensorflow as tf
 
     resolver = tf.lite.experimental.OpResolverType[_OPERATORS]
@@ -159,7 +159,7 @@ def _interpreter(job: Job) -> Any:
     return interpreter
 
 
-def _lite_names(job: Job, interpreter: Any) -> tuple[str | None, dict[str, str]]:
+def _lite_names(job: ConverterJob, interpreter: Any) -> tuple[str | None, dict[str, str]]:
     """The signature that was chosen, and what its inputs and outputs are called, by the names of their tensors."""
     details = [*interpreter.get_input_details(), *interpreter.get_output_details()]
     names = [detail["name"] for detail in details]
@@ -221,7 +221,7 @@ def _resize(interpreter: Any, renamed: Mapping[str, str], inputs: Mapping[str, A
 # Both
 
 
-def _chosen(job: Job, names: list[str]) -> str:
+def _chosen(job: ConverterJob, names: list[str]) -> str:
     """The signature that was asked for; else the usual one, or the only one."""
     asked = job.options.get("signature")
     if not names:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.convert.programs.base import CONVERTED, Job, Program, Refused, run_program
+from inference.convert.programs.base import CONVERTED, ConverterJob, Program, Refused, run_program
 
 OPSET = 17  # the newest that the exporter of TorchScript covers without gaps
 _BATCH, _BATCH_SIZE, _AXIS_SIZE = "batch", 2, 16
@@ -20,7 +20,7 @@ _HOW_TO_STATE_SHAPES = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Input:
+class _ScriptInput:
     """What the owner states of an input. A name in `shape` is an axis whose size varies."""
 
     name: str
@@ -55,7 +55,7 @@ def _load_packages(_: str) -> None:
     del onnx
 
 
-def _convert(job: Job) -> dict[str, Any]:
+def _convert(job: ConverterJob) -> dict[str, Any]:
     import onnx
     import torch
 
@@ -92,7 +92,7 @@ def _convert(job: Job) -> dict[str, Any]:
     }
 
 
-def _run(job: Job, sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _run(job: ConverterJob, sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
     import torch
 
     module = _load(job)
@@ -119,7 +119,7 @@ def _export_unflatten(graph: Any, tensor: Any, axis: Any, sizes: Any) -> Any:
 # Loading
 
 
-def _load(job: Job) -> Any:
+def _load(job: ConverterJob) -> Any:
     import torch
 
     _check_is_torchscript(job.source)
@@ -176,7 +176,7 @@ def _quoted(names: Sequence[str]) -> str:
 # What goes in
 
 
-def _inputs(job: Job, module: Any) -> list[_Input]:
+def _inputs(job: ConverterJob, module: Any) -> list[_ScriptInput]:
     """The inputs in the order in which the module takes them."""
     arguments = _arguments(module)
     stated = job.options.get("shapes")
@@ -192,7 +192,7 @@ def _inputs(job: Job, module: Any) -> list[_Input]:
     dtypes, varying = _dtypes(job, list(shapes)), _pairs(job, "varying")
     fixed = _listed(job, "fixed_batch")
     return [
-        _Input(
+        _ScriptInput(
             name,
             _dtype(name, dtypes.get(name, "float32")),
             _shape(
@@ -218,7 +218,7 @@ def _arguments(module: Any) -> list[str]:
     return [one.name for one in arguments if str(one.type) in {"Tensor", "Optional[Tensor]"}]
 
 
-def _by_name(job: Job, stated: Any, arguments: Sequence[str]) -> dict[str, Any]:
+def _by_name(job: ConverterJob, stated: Any, arguments: Sequence[str]) -> dict[str, Any]:
     """By the module's own names, else by the order that is stated: stored options do not keep theirs."""
     order = _listed(job, "inputs")
     if isinstance(stated, list):
@@ -240,7 +240,7 @@ def _by_name(job: Job, stated: Any, arguments: Sequence[str]) -> dict[str, Any]:
     return {name: stated[name] for name in order}
 
 
-def _dtypes(job: Job, names: Sequence[str]) -> dict[str, str]:
+def _dtypes(job: ConverterJob, names: Sequence[str]) -> dict[str, str]:
     """One for all inputs, one for each in order, or by name."""
     named = _pairs(job, "dtypes")
     if all(key for key, _ in named):
@@ -249,14 +249,14 @@ def _dtypes(job: Job, names: Sequence[str]) -> dict[str, str]:
     return dict(zip(names, found * len(names) if len(found) == 1 else found, strict=False))
 
 
-def _listed(job: Job, option: str) -> list[str]:
+def _listed(job: ConverterJob, option: str) -> list[str]:
     """A list, or its items in a text with commas, which is how people write it."""
     stated = job.options.get(option) or []
     parts = stated.split(",") if isinstance(stated, str) else stated if isinstance(stated, list) else []
     return [str(part).strip() for part in parts if str(part).strip()]
 
 
-def _pairs(job: Job, option: str) -> list[tuple[str, str]]:
+def _pairs(job: ConverterJob, option: str) -> list[tuple[str, str]]:
     """What is stated by name: a mapping, or `name=value` in a list; without a name where none is given."""
     stated = job.options.get(option)
     if isinstance(stated, dict):
@@ -293,7 +293,7 @@ def _shape(name: str, shape: Any, *, varying: Sequence[str], has_fixed_batch: bo
     return tuple(axes)
 
 
-def _example_sizes(job: Job, inputs: Sequence[_Input]) -> dict[str, int]:
+def _example_sizes(job: ConverterJob, inputs: Sequence[_ScriptInput]) -> dict[str, int]:
     """A size at which the module is tried, for each axis that varies: as stated, else some."""
     stated = dict(_pairs(job, "sizes"))
     if not all(size.isascii() and size.isdigit() and 0 < int(size) <= _MAX_SIZE for size in stated.values()):
@@ -309,14 +309,16 @@ def _example_sizes(job: Job, inputs: Sequence[_Input]) -> dict[str, int]:
 # What comes out
 
 
-def _output_names(job: Job, count: int) -> list[str]:
+def _output_names(job: ConverterJob, count: int) -> list[str]:
     names = _listed(job, "outputs") or [f"output_{number}" for number in range(count)]
     if len(names) != count:
         raise Refused(f"“outputs” has {len(names)} names, but the module returns {count} tensors.")
     return names
 
 
-def _output_shapes(module: Any, inputs: Sequence[_Input], sizes: dict[str, int]) -> list[list[int | str]]:
+def _output_shapes(
+    module: Any, inputs: Sequence[_ScriptInput], sizes: dict[str, int]
+) -> list[list[int | str]]:
     """The shapes that the module returns, found by trying: the exporter states those of its one example as if they were fixed."""
     first = _shapes_at(module, inputs, sizes)
     found: list[list[int | str]] = [list(shape) for shape in first]
@@ -335,7 +337,7 @@ def _output_shapes(module: Any, inputs: Sequence[_Input], sizes: dict[str, int])
 
 
 def _vary(
-    module: Any, inputs: Sequence[_Input], sizes: dict[str, int], axis: str
+    module: Any, inputs: Sequence[_ScriptInput], sizes: dict[str, int], axis: str
 ) -> tuple[int, list[tuple[int, ...]]]:
     error: Refused | None = None
     for size in (sizes[axis] + 1, sizes[axis] * 2):
@@ -348,7 +350,7 @@ def _vary(
     )
 
 
-def _shapes_at(module: Any, inputs: Sequence[_Input], sizes: dict[str, int]) -> list[tuple[int, ...]]:
+def _shapes_at(module: Any, inputs: Sequence[_ScriptInput], sizes: dict[str, int]) -> list[tuple[int, ...]]:
     return [tuple(tensor.shape) for tensor in _call(module, [one.example(sizes) for one in inputs])]
 
 

@@ -11,7 +11,7 @@ import pytest
 from inference import scratch as scratching
 from inference.confinement import parent
 from inference.convert import converting
-from inference.convert.converting import Conversion, ConversionLimits, Source, run_source
+from inference.convert.converting import Conversion, ConversionLimits, SourceFile, run_source
 from inference.convert.errors import ConversionRefused
 from tests.support import converter_programs
 
@@ -36,7 +36,7 @@ def source(tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(b"a model")
 
-    return lambda **options: Source(path, "tflite", options)
+    return lambda **options: SourceFile(path, "tflite", options)
 
 
 def refusal_of(source, limits=LIMITS):
