@@ -345,7 +345,7 @@ def _check_lightgbm(dumped: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Input:
+class _TableInput:
     """A matrix of all features, or a column of a table."""
 
     name: str
@@ -355,12 +355,12 @@ class _Input:
     is_text: bool = False
 
 
-def _inputs(model: Any, options: dict[str, Any]) -> list[_Input]:
+def _inputs(model: Any, options: dict[str, Any]) -> list[_TableInput]:
     first = _first_step(model)
     if type(first).__name__ == "ColumnTransformer" and hasattr(first, "feature_names_in_"):
         return _columns(first, options)
     if hasattr(first, "vocabulary_") or type(first).__name__ == "HashingVectorizer":
-        return [_Input(INPUT, "string", 1, is_text=True)]
+        return [_TableInput(INPUT, "string", 1, is_text=True)]
     width = getattr(model, "n_features_in_", None) or getattr(first, "n_features_in_", None)
     if width is None:
         raise Refused(
@@ -372,7 +372,7 @@ def _inputs(model: Any, options: dict[str, Any]) -> list[_Input]:
             "The model takes texts and numbers in one table without names. Fit it with a DataFrame, so that each column"
             " becomes an input by its name."
         )
-    return [_Input(INPUT, kinds.pop(), int(width))]
+    return [_TableInput(INPUT, kinds.pop(), int(width))]
 
 
 def _first_step(model: Any) -> Any:
@@ -384,7 +384,7 @@ def _first_step(model: Any) -> Any:
     return model
 
 
-def _columns(transformer: Any, options: dict[str, Any]) -> list[_Input]:
+def _columns(transformer: Any, options: dict[str, Any]) -> list[_TableInput]:
     """An input for each column that is used, in the order of the table."""
     names = [str(name) for name in transformer.feature_names_in_]
     if len(names) > _MAX_COLUMNS:
@@ -400,7 +400,9 @@ def _columns(transformer: Any, options: dict[str, Any]) -> list[_Input]:
         raise Refused(
             f"“types” may name columns of the model, each as one of {', '.join(_TYPES)}; not {_quoted(unknown)}."
         )
-    return [_Input(name, stated.get(name, types[name]), 1, is_column=True) for name in names if name in types]
+    return [
+        _TableInput(name, stated.get(name, types[name]), 1, is_column=True) for name in names if name in types
+    ]
 
 
 def _stated_types(options: dict[str, Any]) -> dict[str, str]:
@@ -454,7 +456,7 @@ def _type_of_categories(categories: Any) -> str:
     return "int64" if categories.dtype.kind in "iu" else "float"
 
 
-def _gather(inputs: Sequence[_Input], given: dict[str, Any]) -> Any:
+def _gather(inputs: Sequence[_TableInput], given: dict[str, Any]) -> Any:
     """What the model's own predict() takes."""
     if inputs[0].is_column:
         import pandas as pd
@@ -506,7 +508,7 @@ def _plain_labels(labels: Any) -> Any:
 # Converting
 
 
-def _to_onnx(model: Any, inputs: Sequence[_Input]) -> Any:
+def _to_onnx(model: Any, inputs: Sequence[_TableInput]) -> Any:
     from skl2onnx import convert_sklearn
     from skl2onnx.common import _container, data_types, exceptions
 

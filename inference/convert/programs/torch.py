@@ -20,7 +20,7 @@ _HOW_TO_STATE_SHAPES = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Input:
+class _StatedInput:
     """What the owner states of an input. A name in `shape` is an axis whose size varies."""
 
     name: str
@@ -176,7 +176,7 @@ def _quoted(names: Sequence[str]) -> str:
 # What goes in
 
 
-def _inputs(job: Job, module: Any) -> list[_Input]:
+def _inputs(job: Job, module: Any) -> list[_StatedInput]:
     """The inputs in the order in which the module takes them."""
     arguments = _arguments(module)
     stated = job.options.get("shapes")
@@ -192,7 +192,7 @@ def _inputs(job: Job, module: Any) -> list[_Input]:
     dtypes, varying = _dtypes(job, list(shapes)), _pairs(job, "varying")
     fixed = _listed(job, "fixed_batch")
     return [
-        _Input(
+        _StatedInput(
             name,
             _dtype(name, dtypes.get(name, "float32")),
             _shape(
@@ -293,7 +293,7 @@ def _shape(name: str, shape: Any, *, varying: Sequence[str], has_fixed_batch: bo
     return tuple(axes)
 
 
-def _example_sizes(job: Job, inputs: Sequence[_Input]) -> dict[str, int]:
+def _example_sizes(job: Job, inputs: Sequence[_StatedInput]) -> dict[str, int]:
     """A size at which the module is tried, for each axis that varies: as stated, else some."""
     stated = dict(_pairs(job, "sizes"))
     if not all(size.isascii() and size.isdigit() and 0 < int(size) <= _MAX_SIZE for size in stated.values()):
@@ -316,7 +316,9 @@ def _output_names(job: Job, count: int) -> list[str]:
     return names
 
 
-def _output_shapes(module: Any, inputs: Sequence[_Input], sizes: dict[str, int]) -> list[list[int | str]]:
+def _output_shapes(
+    module: Any, inputs: Sequence[_StatedInput], sizes: dict[str, int]
+) -> list[list[int | str]]:
     """The shapes that the module returns, found by trying: the exporter states those of its one example as if they were fixed."""
     first = _shapes_at(module, inputs, sizes)
     found: list[list[int | str]] = [list(shape) for shape in first]
@@ -335,7 +337,7 @@ def _output_shapes(module: Any, inputs: Sequence[_Input], sizes: dict[str, int])
 
 
 def _vary(
-    module: Any, inputs: Sequence[_Input], sizes: dict[str, int], axis: str
+    module: Any, inputs: Sequence[_StatedInput], sizes: dict[str, int], axis: str
 ) -> tuple[int, list[tuple[int, ...]]]:
     error: Refused | None = None
     for size in (sizes[axis] + 1, sizes[axis] * 2):
@@ -348,7 +350,7 @@ def _vary(
     )
 
 
-def _shapes_at(module: Any, inputs: Sequence[_Input], sizes: dict[str, int]) -> list[tuple[int, ...]]:
+def _shapes_at(module: Any, inputs: Sequence[_StatedInput], sizes: dict[str, int]) -> list[tuple[int, ...]]:
     return [tuple(tensor.shape) for tensor in _call(module, [one.example(sizes) for one in inputs])]
 
 
