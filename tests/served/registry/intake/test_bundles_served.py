@@ -13,6 +13,12 @@ from tests.support.processes import manage, post, serving
 TEXT = {"text": "The food was wonderful and the staff were kind."}
 EXAMPLE = {"inputs": {"x": [[1, 2, 3, 4]]}, "expected": {"y": [[2, 4, 6, 8]]}}
 PADDING = 3 << 20
+PATIENCE_S = 240
+
+
+def beside(served, *arguments, **options):
+    """A command beside it, which may take long while other tests run."""
+    return served.manage(*arguments, timeout=PATIENCE_S, **options)
 
 
 def done(result):
@@ -22,7 +28,7 @@ def done(result):
 
 @pytest.fixture(scope="module")
 def key(embedded):
-    return done(embedded.manage("bundle_key", "staging")).strip()
+    return done(beside(embedded, "bundle_key", "staging")).strip()
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +41,16 @@ def production_side(tmp_path_factory, key):
 
 def test_a_version_goes_from_staging_to_production_and_answers_alike(embedded, production_side, tmp_path):
     path = tmp_path / "tone.roundhouse"
-    done(embedded.manage("export_version", "tone", "1", str(path)))
+    done(beside(embedded, "export_version", "tone", "1", str(path)))
 
-    told = done(production_side.manage("import_version", str(path), timeout=180))
-    again = done(production_side.manage("import_version", str(path)))
-    done(production_side.manage("approval_rule", "tone", "off", "--reason", "x"))
-    done(production_side.manage("set_split", "tone", "1=100", "--reason", "x", timeout=180))
+    told = done(beside(production_side, "import_version", str(path)))
+    again = done(beside(production_side, "import_version", str(path)))
+    done(beside(production_side, "approval_rule", "tone", "off", "--reason", "x"))
+    done(beside(production_side, "set_split", "tone", "1=100", "--reason", "x"))
 
     keys = [
         embedded.credentials["api_key"],
-        done(production_side.manage("issue_key", "caller")).strip(),
+        done(beside(production_side, "issue_key", "caller")).strip(),
     ]
 
     answers = [
@@ -70,8 +76,8 @@ def test_what_the_api_sends_is_what_the_command_writes(embedded, tmp_path):
     model = onnx.load(scaled(tmp_path / "large.onnx", 2.0))
     model.metadata_props.add(key="padding", value="x" * PADDING)
     onnx.save(model, tmp_path / "large.onnx")
-    done(embedded.manage("import_model", "bundled", str(tmp_path / "large.onnx"), timeout=120))
-    done(embedded.manage("export_version", "bundled", "1", str(tmp_path)))
+    done(beside(embedded, "import_model", "bundled", str(tmp_path / "large.onnx")))
+    done(beside(embedded, "export_version", "bundled", "1", str(tmp_path)))
 
     request = Request(
         f"{embedded.url}/api/v1/models/bundled/versions/1/bundle", headers=embedded.authorization
@@ -85,14 +91,20 @@ def test_what_the_api_sends_is_what_the_command_writes(embedded, tmp_path):
 
 def test_an_installation_that_does_not_trust_it_refuses_it(embedded, tmp_path, key):
     path = tmp_path / "tone.roundhouse"
-    done(embedded.manage("export_version", "tone", "1", str(path)))
+    done(beside(embedded, "export_version", "tone", "1", str(path)))
     stranger, changed = tmp_path / "stranger", bytearray(path.read_bytes())
     changed[-5_000] ^= 1
     (tmp_path / "changed").write_bytes(changed)
-    done(manage("migrate", DATA=stranger))
+    done(manage("migrate", DATA=stranger, timeout=PATIENCE_S))
 
-    unknown = manage("import_version", str(path), DATA=stranger)
-    altered = manage("import_version", str(tmp_path / "changed"), DATA=stranger, TRUSTED_BUNDLE_KEYS=key)
+    unknown = manage("import_version", str(path), DATA=stranger, timeout=PATIENCE_S)
+    altered = manage(
+        "import_version",
+        str(tmp_path / "changed"),
+        DATA=stranger,
+        timeout=PATIENCE_S,
+        TRUSTED_BUNDLE_KEYS=key,
+    )
 
     assert unknown.returncode == altered.returncode == 1
     assert "which this installation does not trust" in unknown.stderr
@@ -105,7 +117,7 @@ def test_examples_and_golden_set_are_used_by_the_importing_side(production_side,
     staging, rows = tmp_path / "staging", tmp_path / "rows.jsonl"
     rows.write_text(json.dumps({"inputs": {"x": [1, 0, 0, 0]}, "label": 0}) + "\n")
     (tmp_path / "examples.json").write_text(json.dumps([EXAMPLE]))
-    done(manage("migrate", DATA=staging))
+    done(manage("migrate", DATA=staging, timeout=PATIENCE_S))
     code = (
         "from pathlib import Path\n"
         "from registry.catalogue import artifacts\n"
@@ -113,15 +125,31 @@ def test_examples_and_golden_set_are_used_by_the_importing_side(production_side,
         f"file = artifacts.store([Path({str(scaled(tmp_path / 'm.onnx', 2.0))!r}).read_bytes()])\n"
         "an_uploaded_version(a_model('twice'), file=file)\n"
     )
-    done(manage("shell", "--no-imports", "-c", code, DATA=staging))
-    done(manage("add_examples", "twice", "1", str(tmp_path / "examples.json"), DATA=staging))
-    done(manage("put_golden_set", "twice", str(rows), "--metric", "accuracy", "--reason", "x", DATA=staging))
-    done(manage("export_version", "twice", "1", str(tmp_path), DATA=staging))
-    own = done(manage("bundle_key", "lab", DATA=staging)).strip()
+    done(manage("shell", "--no-imports", "-c", code, DATA=staging, timeout=PATIENCE_S))
+    done(
+        manage(
+            "add_examples", "twice", "1", str(tmp_path / "examples.json"), DATA=staging, timeout=PATIENCE_S
+        )
+    )
+    done(
+        manage(
+            "put_golden_set",
+            "twice",
+            str(rows),
+            "--metric",
+            "accuracy",
+            "--reason",
+            "x",
+            DATA=staging,
+            timeout=PATIENCE_S,
+        )
+    )
+    done(manage("export_version", "twice", "1", str(tmp_path), DATA=staging, timeout=PATIENCE_S))
+    own = done(manage("bundle_key", "lab", DATA=staging, timeout=PATIENCE_S)).strip()
 
     told = done(
-        production_side.manage(
-            "import_version", str(tmp_path / "twice-v1.roundhouse"), TRUSTED_BUNDLE_KEYS=own, timeout=120
+        beside(
+            production_side, "import_version", str(tmp_path / "twice-v1.roundhouse"), TRUSTED_BUNDLE_KEYS=own
         )
     )
 
