@@ -27,7 +27,7 @@ from registry.intake.assembly import RequestedTask, assemble_files
 from registry.intake.bundles.services import ImportedBundle, import_bundle
 from registry.intake.checklist.models import CheckLine
 from registry.intake.checklist.selectors import LOST_AT_MOST, lost_runs
-from registry.intake.source_formats import AS_RECOGNISED, RequestedFormat
+from registry.intake.source_formats import AS_RECOGNISED, RequestedFormat, check_shapes_stated
 from registry.kit.actors import Actor
 from registry.record.leases import claim, release
 from registry.traffic.assignment import WHOLE
@@ -72,6 +72,7 @@ def import_version(
     assembled = assemble_files(
         model=path, others=data, task=requested, drop_zipmap=drop_zipmap, source=source
     )
+    check_shapes_stated(assembled.source_format, input_shapes or {})
     with transaction.atomic():
         model = Model.objects.filter(slug=slug).first()
         if model is None:

@@ -92,6 +92,15 @@ def format_of(file: SentFile, requested: RequestedFormat) -> SourceFormat | None
     return found
 
 
+def check_shapes_stated(source_format: str, shapes: Mapping[str, Any]) -> None:
+    """Raise Invalid if files in this format do not state their inputs, and nobody else does."""
+    if source_format and SOURCE_FORMATS[source_format].needs_shapes and not shapes:
+        raise Invalid(
+            f"A file in the format {SOURCE_FORMATS[source_format].label} does not state its inputs; state the size of each, such"
+            " as image=1,3,224,224 (“Input sizes” on the upload page, input_shapes in the API, import_model --shape)."
+        )
+
+
 def checked_options(found: SourceFormat, options: Mapping[str, Any] | None) -> dict[str, str]:
     """The options as they are stored. Raises Invalid."""
     checked = {}

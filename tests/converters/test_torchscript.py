@@ -136,7 +136,7 @@ def test_nothing_of_the_authors_folders_is_left(source, folder):
 
 # What is stated, and what the refusal says.
 REFUSALS = {
-    "no shapes": ("mlp", {}, "State the shape of each input under “shapes”"),
+    "no shapes": ("mlp", {}, "State the size of each input"),
     "a wrong size": ("mlp", {"shapes": {"x": [-1, 5]}}, "fails on inputs of the shapes [2, 5]"),
     "too many inputs": ("mlp", {"shapes": [[-1, 4], [-1, 4]]}, "states 2 inputs, but the module takes 1"),
     "a size that is none": ("mlp", {"shapes": {"x": [-1, 0]}}, "is not one"),

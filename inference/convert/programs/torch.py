@@ -14,8 +14,8 @@ _BATCH, _BATCH_SIZE, _AXIS_SIZE = "batch", 2, 16
 _DTYPES = ("float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
 _MAX_INPUTS, _MAX_AXES, _MAX_SIZE, _MAX_NAMED = 64, 8, 1 << 20, 10
 _HOW_TO_STATE_SHAPES = (
-    "State the shape of each input under “shapes”, such as {“image”: [-1, 3, 224, 224]}; -1 or a name stands for a size that"
-    " varies."
+    "State the size of each input, such as image=1,3,224,224 (“Input sizes” on the upload page, input_shapes in the API,"
+    " import_model --shape); the first axis is the batch. Axes that vary besides it are named by the option “varying”."
 )
 
 

@@ -26,7 +26,7 @@ from registry.intake.models import Status, Upload
 from registry.intake.policies import check_own
 from registry.intake.selectors import known_model
 from registry.intake.services.uploads import check_whole, checked_data, end_upload, held, lost, take_upload
-from registry.intake.source_formats import AS_RECOGNISED, RequestedFormat
+from registry.intake.source_formats import AS_RECOGNISED, RequestedFormat, check_shapes_stated
 from registry.kit.actors import Actor
 from registry.kit.text import MAX_REASON
 from registry.record.audit import AuditSubject, record_change
@@ -92,6 +92,7 @@ def complete_upload(
     task = _check_target(new, by)
     with parts.room(_COMPLETE_AGAIN):
         assembled = _assemble(upload, data, RequestedTask(task, new.task_config), new)
+        check_shapes_stated(assembled.source_format, new.input_shapes)
         version = _register(upload, data, assembled, new, by)
     parts.remove(upload.pk)  # still there if the store had the file already, or is on another disk
     return version

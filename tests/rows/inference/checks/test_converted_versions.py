@@ -190,6 +190,18 @@ class TestAtTheDoor:
         with pytest.raises(Invalid, match=said):
             assemble_files(model=sent(), task=TENSORS, source=requested)
 
+    def test_a_format_that_does_not_state_its_inputs_needs_their_sizes(self, sent):
+        a_model("numbers")
+        words = ["numbers", str(sent()), "--option", "act=describe", "--confirm-program", "numbers.dbl"]
+        with SOURCE_FORMATS.changed(doubling=SourceFormat(**{**_fields(DOUBLING), "needs_shapes": True})):
+            with pytest.raises(CommandError, match="state the size of each"):
+                call_command("import_model", *words)
+            assert not Version.objects.exists()
+
+            call_command("import_model", *words, "--shape", "x=1,4")
+
+        assert Version.objects.get().status == "ready"
+
     def test_onnx_has_no_options(self, tmp_path):
         path = onnx_models.identity(tmp_path / "plain.onnx")
 
