@@ -17,7 +17,7 @@ from registry.catalogue.selectors import versions_for
 from registry.intake.bundles.services import bundle_name, make_bundle
 
 log = structlog.get_logger("roundhouse.bundles")
-_ZIP = "application/zip"
+_BYTES = "application/octet-stream"
 
 
 @extend_schema(tags=["versions"])
@@ -36,7 +36,7 @@ class BundlesView(ModelViewSet[Version]):
         summary="Download a version as a bundle", operation_id="download_bundle",
         description="A signed file with the version, its configuration, examples and the Model's golden set, which `manage.py"
         " import_version` of another installation makes a version there. Each use is a line in the log.",
-        responses={(200, _ZIP): OpenApiTypes.BINARY},
+        responses={(200, _BYTES): OpenApiTypes.BINARY},
     )  # fmt: skip
     def retrieve(self, request: Request, slug: str, number: int) -> HttpResponseBase:  # type: ignore[override]
         version = self.get_object()
@@ -45,5 +45,5 @@ class BundlesView(ModelViewSet[Version]):
         log.info("bundle sent", version=str(version), asker=self.actor.name, request_id=request_id)
         headers = {"Cache-Control": "private, no-store"}
         return FileResponse(
-            bundle, as_attachment=True, filename=bundle_name(version), content_type=_ZIP, headers=headers
+            bundle, as_attachment=True, filename=bundle_name(version), content_type=_BYTES, headers=headers
         )
