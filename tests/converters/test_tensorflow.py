@@ -101,9 +101,15 @@ def test_the_onnx_file_answers_like_tensorflow(source, parities, name):
         assert all(found[key].shape == wanted[key].shape for key in wanted)
         assert all(found[key].dtype == wanted[key].dtype for key in wanted)
     for key in outputs:
-        difference = relative_difference([one[key] for one in answers], [one[key] for one in original])
+        found, wanted = [one[key] for one in answers], [one[key] for one in original]
+        difference = relative_difference(found, wanted)
         parities.append((name, key, difference, allowed))
-        assert difference <= allowed
+        steps = max(
+            np.abs(one.astype(float) - other.astype(float)).max()
+            for one, other in zip(found, wanted, strict=True)
+        )
+        is_rounded = wanted[0].dtype.kind in "iu"  # a step may be a large part of a small range
+        assert difference <= allowed or (is_rounded and steps <= 1)
 
 
 def relative_difference(found, wanted) -> float:
