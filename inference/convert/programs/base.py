@@ -52,6 +52,8 @@ def run_program(program: Program) -> NoReturn:
     die_with(config["parent"])
     job = ConverterJob(config["format"], Path(config["source"]), config["options"])
     try:
+        if job.source.is_file() and not job.source.stat().st_size:
+            raise Refused("The file is empty; send it again.")
         confine(readable=[job.source], writable=[Path.cwd()])
         result = _limited(program, job, config, report)
     except NotConfined as error:
