@@ -48,7 +48,11 @@ def environment(tmp_path):
         "POSTGRES_PASSWORD": "p",
     }
     variables = {
-        key: re.sub(r"\$\{(\w+)[^}]*\}", lambda match: given[match[1]], str(value))
+        key: re.sub(
+            r"\$\{(\w+)(:-)?[^}]*\}",
+            lambda match: given.get(match[1], "") if match[2] else given[match[1]],
+            str(value),
+        )
         for key, value in OURS["web"]["environment"].items()
     }
     variables |= {
