@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from inference.convert import converting
+from inference.convert.converting import Conversion, SourceFile
+from inference.convert.errors import ConversionRefused
 from tests.support.missing import missing
 from tests.support.processes import ROOT
 
@@ -31,6 +33,13 @@ def make_models(environment: str, program: str, *words: object) -> None:
     variables = {"PATH": os.environ["PATH"], "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3_000:]
+
+
+def refusal_of(source: SourceFile) -> tuple[str, str]:
+    """The code and the sentence with which a file is refused."""
+    with pytest.raises(ConversionRefused) as caught, Conversion(source):
+        pass
+    return caught.value.code, str(caught.value)
 
 
 @pytest.fixture(autouse=True)

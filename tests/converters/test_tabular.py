@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from inference.convert.converting import Conversion, SourceFile
-from inference.convert.errors import ConversionRefused
-from tests.converters.conftest import make_models
+from tests.converters.conftest import make_models, refusal_of
 from tests.converters.packages import package_file
 from tests.converters.parity import check_parity, relative_difference, top_1_agreement
 
@@ -76,12 +75,6 @@ def source(folder):
         return SourceFile(folder / name, FORMATS["." + name.rpartition(".")[2]], options)
 
     return make
-
-
-def refusal_of(source):
-    with pytest.raises(ConversionRefused) as caught, Conversion(source):
-        pass
-    return caught.value.code, str(caught.value)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -7,9 +7,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from inference.checks.steps.conversion import LARGEST_QUANTIZED
 from inference.convert.converting import Conversion, SourceFile, run_source
 from inference.convert.errors import ConversionRefused
-from tests.converters.conftest import make_models
+from tests.converters.conftest import make_models, refusal_of
 
 BATCHES = (1, 2, 7)
 LENGTHS = (1, 3, 17)
@@ -79,12 +80,6 @@ def source(folder, tmp_path):
     return make
 
 
-def refusal_of(source):
-    with pytest.raises(ConversionRefused) as caught, Conversion(source):
-        pass
-    return caught.value.code, str(caught.value)
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_the_onnx_file_answers_like_tensorflow(source, parities, name):
     _, inputs, allowed = MODELS[name]
@@ -92,6 +87,7 @@ def test_the_onnx_file_answers_like_tensorflow(source, parities, name):
     original = run_source(source(name), inputs)
     with Conversion(source(name)) as converted:
         session = onnxruntime.InferenceSession(converted.path, providers=["CPUExecutionProvider"])
+        is_quantized = converted.facts.get("quantized", False)
     outputs = [one.name for one in session.get_outputs()]
     answers = [dict(zip(outputs, session.run(None, one), strict=True)) for one in inputs]
 
@@ -100,6 +96,7 @@ def test_the_onnx_file_answers_like_tensorflow(source, parities, name):
         assert found.keys() == wanted.keys()
         assert all(found[key].shape == wanted[key].shape for key in wanted)
         assert all(found[key].dtype == wanted[key].dtype for key in wanted)
+    assert is_quantized == (allowed == LARGEST_QUANTIZED)  # the version's check allows as much
     for key in outputs:
         found, wanted = [one[key] for one in answers], [one[key] for one in original]
         difference = relative_difference(found, wanted)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from inference.convert.converting import Conversion, SourceFile
-from inference.convert.errors import ConversionRefused
-from tests.converters.conftest import make_models
+from tests.converters.conftest import make_models, refusal_of
 from tests.converters.packages import package_file
 from tests.converters.parity import check_parity
 
@@ -57,12 +56,6 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def source(folder):
     return lambda name, **options: SourceFile(folder / f"{name}.pt", "torchscript", options)
-
-
-def refusal_of(source):
-    with pytest.raises(ConversionRefused) as caught, Conversion(source):
-        pass
-    return caught.value.code, str(caught.value)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -120,7 +120,10 @@ def _convert_lite(job: ConverterJob) -> dict[str, Any]:
     outputs = _lite_ends(interpreter.get_output_details(), renamed)
     _check_names(inputs, outputs)
     model = _to_onnx(None, tflite_path=str(job.source), tensors_to_rename=renamed)
-    return _facts(model, inputs, outputs, signature=signature)
+    # Weights or activations in whole numbers, which the check allows to differ more.
+    details = interpreter.get_tensor_details()
+    is_quantized = any(len(detail["quantization_parameters"]["scales"]) for detail in details)
+    return {**_facts(model, inputs, outputs, signature=signature), "quantized": is_quantized}
 
 
 def _run_lite(job: ConverterJob, sets: list[dict[str, Any]]) -> list[dict[str, Any]]:
